@@ -1,0 +1,39 @@
+# `make demo` and `make test` set up what they need; nothing but Python 3.11+ and make is required.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT := out
+.PHONY: setup demo test lint bench schemas clean
+.DELETE_ON_ERROR:
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) tools/setup.py $(VENV)
+	touch $@
+
+demo: setup
+	mkdir -p $(OUT)
+	$(BIN)/animacy run recipes/iris/recipe.yaml --input recipes/iris/question.flac --output $(OUT)/answer.mp4 \
+		--report $(OUT)/report.json --waterfall $(OUT)/waterfall.png --sheet $(OUT)/contact-sheet.png
+	@echo "Look at $(OUT)/answer.mp4, $(OUT)/waterfall.png and $(OUT)/contact-sheet.png"
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@# The folders are packages of `animacy`, which a type checker finds by their full names only.
+	mkdir -p build/types/animacy && for part in core plugins engine; do ln -sfn ../../../$$part build/types/animacy/$$part; done
+	MYPYPATH=build/types $(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/renderer.py
+
+schemas: setup
+	$(BIN)/animacy recipe schema > docs/recipe.schema.json
+	$(BIN)/animacy report schema > docs/report.schema.json
+
+clean:
+	rm -rf $(VENV) $(OUT) build *.egg-info

@@ -1,0 +1,152 @@
+"""Finding plugins: the built-in ones, and those of other packages by the entry-point group `animacy`.
+
+A plugin that fails to load is kept with its error and nothing else is harmed. ANIMACY_LOAD_PLUGINS, a comma-separated
+list of distribution names, limits which third-party plugins load; empty means none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, Literal, get_args
+
+import pluggy
+import typer
+from animacy.core import hookspecs
+from animacy.core.errors import PluginError
+from animacy.core.provider import Provider, Settings
+
+GROUP = "animacy"
+LOAD_VARIABLE = "ANIMACY_LOAD_PLUGINS"
+BUILT_IN = ("whisper", "llama", "kokoro", "portrait", "file")
+
+Role = Literal["stt", "llm", "tts", "video", "transport"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(slots=True)
+class LoadedPlugin:
+    """One plugin: where it came from, what it offers, and the error that kept it from working, if any."""
+
+    name: str
+    origin: str
+    version: str
+    providers: list[tuple[Role, Provider]] = field(default_factory=list)
+    error: str | None = None
+
+
+class Plugins:
+    """Every plugin of this process, and the providers they offer by role and name."""
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(GROUP)
+        self.manager.add_hookspecs(hookspecs)
+        self.loaded: list[LoadedPlugin] = []
+        self._providers: dict[tuple[Role, str], Provider] = {}
+
+    def load(self) -> Plugins:
+        """Load the built-in plugins, then the installed ones."""
+        version = metadata.version("animacy")
+        for name in BUILT_IN:
+            self._load_one(
+                name, "built in", version, lambda name=name: importlib.import_module(f"animacy.plugins.{name}")
+            )
+        for entry in _allowed(metadata.entry_points(group=GROUP)):
+            origin = entry.dist.name if entry.dist else "unknown package"
+            self._load_one(entry.name, origin, entry.dist.version if entry.dist else "", entry.load)
+        return self
+
+    def register(self, plugin: object, name: str, origin: str = "this process") -> None:
+        """Add a plugin object or module by hand, as tests and embedding programs do."""
+        self._load_one(name, origin, "", lambda: plugin)
+
+    def get(self, role: Role, name: str) -> Provider:
+        """The provider of that name. Raises PluginError, with the near matches, when there is none."""
+        provider = self._providers.get((role, name))
+        if provider is not None:
+            return provider
+        broken = next((plugin for plugin in self.loaded if plugin.error and plugin.name == name), None)
+        if broken:
+            raise PluginError(
+                f"the plugin {name!r} ({broken.origin}) failed to load: {broken.error}", "Update or remove it."
+            )
+        raise PluginError(f"no {role} plugin is called {name!r}", suggestion(name, self.names(role)))
+
+    def names(self, role: Role) -> list[str]:
+        """The names a recipe may write for a role."""
+        return sorted(name for kind, name in self._providers if kind == role)
+
+    def settings(self, role: Role, name: str) -> type[Settings]:
+        """The Settings class of a provider."""
+        return self.get(role, name).settings
+
+    def add_commands(self, app: typer.Typer) -> None:
+        """Let plugins add their commands; one that fails is reported and leaves the others alone."""
+        for plugin in list(self.loaded):
+            implementation = self.manager.get_plugin(plugin.name)
+            if implementation is None or not hasattr(implementation, "register_commands"):
+                continue
+            try:
+                implementation.register_commands(app=app)
+            except Exception as error:  # a third party's code may fail in any way, and must not take the CLI with it
+                plugin.error = _describe(error)
+
+    def _load_one(self, name: str, origin: str, version: str, load: Any) -> None:
+        record = LoadedPlugin(name, origin, version)
+        self.loaded.append(record)
+        try:
+            implementation = load()
+            self.manager.register(implementation, name=name)
+            try:
+                record.providers = list(self._offered_by(implementation))
+            except BaseException:
+                self.manager.unregister(name=name)
+                raise
+        except Exception as error:  # a third party's code may fail in any way, and must not take the CLI with it
+            record.error = _describe(error)
+            return
+        for role, provider in record.providers:
+            self._providers[role, provider.name] = provider
+
+    def _offered_by(self, implementation: object) -> Iterable[tuple[Role, Provider]]:
+        self.manager.check_pending()
+        for role in ROLES:
+            hook = getattr(implementation, f"{role}_providers", None)
+            if hook is None:
+                continue
+            offered = hook() or ()
+            for provider in [offered] if isinstance(offered, Provider) else offered:
+                if not isinstance(provider, Provider):
+                    raise TypeError(f"{role}_providers returned {type(provider).__name__}, expected Provider")
+                taken = self._providers.get((role, provider.name))
+                if taken is not None:
+                    raise ValueError(f"another plugin already provides {role} {provider.name!r}")
+                yield role, provider
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """A remedy naming the closest known word, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f'Did you mean "{close[0]}"?'
+    return f"Known: {', '.join(known)}." if known else "None is installed."
+
+
+def _allowed(entries: Iterable[metadata.EntryPoint]) -> Iterable[metadata.EntryPoint]:
+    limit = os.environ.get(LOAD_VARIABLE)
+    if limit is None:
+        return entries
+    names = {name.strip() for name in limit.split(",") if name.strip()}
+    return [entry for entry in entries if entry.dist and entry.dist.name in names]
+
+
+def _describe(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+    where = f" (line {frame.lineno} of {os.path.basename(frame.filename)})" if frame else ""  # noqa: PTH119
+    return f"{type(error).__name__}: {error}{where}"

@@ -1,0 +1,1 @@
+"""Built-in providers, each an ordinary plugin."""
