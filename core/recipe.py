@@ -1,0 +1,162 @@
+"""What a recipe may say: one class per section."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from animacy.core.video.contract import Portrait, VideoFormat
+from animacy.core.video.image import Anchors, Point
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+VOICE_SAMPLE_RATE = 24_000
+"""Rate of the character's voice in Hz, throughout."""
+
+LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Z]{2})?$")
+
+
+def _language(tag: str) -> str:
+    if not LANGUAGE.match(tag):
+        raise ValueError('must be a BCP 47 tag such as "en-US" or "de"')
+    return tag
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Example(Section):
+    """One exchange that shows how the character talks."""
+
+    user: Annotated[str, Field(min_length=1, max_length=500, description="What somebody says to the character.")]
+    character: Annotated[str, Field(min_length=1, max_length=500, description="How the character answers.")]
+
+
+Pixel = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+
+
+class AnchorPoints(Section):
+    """Where a face is that cannot be found automatically: [x, y] in pixels of the image, left as seen in the image."""
+
+    left_eye: Annotated[Pixel, Field(description="Centre of the eye on the picture's left.")]
+    right_eye: Annotated[Pixel, Field(description="Centre of the eye on the picture's right.")]
+    mouth_left: Annotated[Pixel, Field(description="Corner of the mouth on the picture's left.")]
+    mouth_right: Annotated[Pixel, Field(description="Corner of the mouth on the picture's right.")]
+
+    @model_validator(mode="after")
+    def _plausible(self) -> AnchorPoints:
+        if self.left_eye[0] >= self.right_eye[0] or self.mouth_left[0] >= self.mouth_right[0]:
+            raise ValueError("left and right are as seen in the picture: the left point needs the smaller x")
+        return self
+
+    def to_anchors(self) -> Anchors:
+        """As the renderer wants them."""
+        return Anchors(*(Point(*getattr(self, name)) for name in Anchors._fields))
+
+
+class Character(Section):
+    """Who it is."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80, description="What the character is called.")]
+    image: Annotated[Path, Field(description="The reference picture, relative to the recipe.")]
+    persona: Annotated[
+        str, Field(min_length=1, max_length=4000, description="Who the character is, in the second person.")
+    ]
+    examples: Annotated[
+        tuple[Example, ...],
+        Field(max_length=12, description="A few exchanges that set the tone; two or three are best."),
+    ] = ()
+    greeting: Annotated[
+        str | None, Field(max_length=400, description="What the character says first, when somebody comes.")
+    ] = None
+    voice: Annotated[
+        str | None, Field(max_length=120, description="A voice of the tts plugin; its default when left out.")
+    ] = None
+    language: Annotated[str, AfterValidator(_language), Field(description="Spoken language, a BCP 47 tag.")] = "en-US"
+    anchors: Annotated[
+        AnchorPoints | None, Field(description="Eyes and mouth, for pictures in which no face is found.")
+    ] = None
+
+
+class PluginSection(BaseModel):
+    """Which plugin does a job. The other keys are the plugin's own settings."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    plugin: Annotated[str, Field(min_length=1, description="Name of the plugin; `animacy plugins` lists them.")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"plugin": value} if isinstance(value, str) else value
+
+    def settings(self) -> dict[str, Any]:
+        """The keys that belong to the plugin."""
+        return dict(self.model_extra or {})
+
+
+class VideoSection(PluginSection):
+    """The picture: who draws it, and in which format."""
+
+    plugin: Annotated[str, Field(min_length=1, description="Name of the renderer plugin.")] = "portrait"
+    width: Annotated[int, Field(ge=160, le=3840, multiple_of=2, description="Width in pixels.")] = 1280
+    height: Annotated[int, Field(ge=120, le=2160, multiple_of=2, description="Height in pixels.")] = 720
+    fps: Annotated[int, Field(ge=10, le=60, description="Frames per second; must divide 24000.")] = 24
+
+    @model_validator(mode="after")
+    def _whole_samples(self) -> VideoSection:
+        if VOICE_SAMPLE_RATE % self.fps:
+            raise ValueError(f"fps must divide {VOICE_SAMPLE_RATE}: use 24, 25 or 30")
+        return self
+
+    def video_format(self) -> VideoFormat:
+        """Size and rates for the renderer."""
+        return VideoFormat(self.width, self.height, self.fps, VOICE_SAMPLE_RATE)
+
+
+class TurnTaking(Section):
+    """When the character takes its turn."""
+
+    pause: Annotated[
+        float, Field(ge=0.1, le=2.0, description="Seconds of silence after which the turn model is asked.")
+    ] = 0.2
+    longest_pause: Annotated[
+        float, Field(ge=0.3, le=10.0, description="Seconds of silence that end a turn whatever the turn model says.")
+    ] = 1.6
+    confidence: Annotated[float, Field(ge=0.1, le=0.99, description="Voice probability that counts as speech.")] = 0.7
+    start: Annotated[
+        float, Field(ge=0.05, le=1.0, description="Seconds of voice that count as the start of speech.")
+    ] = 0.2
+
+
+class Limits(Section):
+    """Bounds on what one session may use."""
+
+    max_duration: Annotated[float, Field(gt=0, le=86_400, description="Seconds after which a session ends.")] = 3600.0
+    max_answer_tokens: Annotated[int, Field(ge=8, le=1024, description="Longest answer of the language model.")] = 80
+    threads: Annotated[int, Field(ge=1, le=64, description="Compute threads a local model may use.")] = 2
+
+
+class Recipe(Section):
+    """A character, and who does each job for it."""
+
+    character: Character
+    stt: PluginSection = PluginSection(plugin="whisper")
+    llm: PluginSection = PluginSection(plugin="llama")
+    tts: PluginSection = PluginSection(plugin="kokoro")
+    video: VideoSection = VideoSection()
+    transport: PluginSection = PluginSection(plugin="file")
+    turn_taking: TurnTaking = TurnTaking()
+    limits: Limits = Limits()
+
+    def portrait(self, folder: Path) -> Portrait:
+        """The reference picture, its path resolved against the recipe's folder."""
+        anchors = self.character.anchors
+        return Portrait((folder / self.character.image).resolve(), anchors.to_anchors() if anchors else None)
+
+
+RESERVED_SECTIONS = ("knowledge", "tools", "vision")
+"""Sections that later versions will read; naming them now gets an error that says so."""
