@@ -1,0 +1,1 @@
+"""The conversation: Pipecat's frames through a recipe's plugins."""

@@ -1,0 +1,278 @@
+"""One conversation from the first load to the report: build, load, run, stop, account for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+from animacy.core.errors import AnimacyError
+from animacy.core.pipeline.pipeline import Parts, build_pipeline
+from animacy.core.pipeline.processor import CharacterVideoProcessor
+from animacy.core.pipeline.timeline import Timeline, TurnTimes
+from animacy.core.pipeline.transport import Transport
+from animacy.core.plugins import ROLES, Plugins
+from animacy.core.recipe_loader import LoadedRecipe
+from animacy.core.report import FilmReport, FrameCounts, ModelReport, Report, TurnReport
+from pipecat.frames.frames import ErrorFrame, TTSSpeakFrame
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.workers.runner import WorkerRunner
+
+Ended = Literal["done", "interrupted", "no speech", "no answer", "time limit"]
+Note = Callable[[str], None]
+
+
+@runtime_checkable
+class Loadable(Protocol):
+    """A product that has something heavy to load. The session awaits it before the conversation starts."""
+
+    async def load(self) -> None:
+        """Load and warm up, off the event loop. Raises AnimacyError with a remedy."""
+        ...
+
+
+@dataclass(slots=True)
+class Session:
+    """A conversation with a character. `run` may be awaited once; `stop` ends it early from a signal handler.
+
+    `note` is called with a line for every step of the start, since people wait for it.
+    """
+
+    loaded: LoadedRecipe
+    plugins: Plugins
+    note: Note = print
+    start_up: dict[str, float] = field(default_factory=dict)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _errors: list[BaseException] = field(default_factory=list)
+    _failed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """End the conversation; what was filmed is kept."""
+        self._stop.set()
+
+    async def run(self) -> Report:
+        """Hold the conversation. Raises AnimacyError when a part cannot be loaded or fails for good."""
+        recipe = self.loaded.recipe
+        transport = cast(Transport, self.loaded.create("transport"))
+        video = recipe.video.video_format()
+        parts: Parts | None = None
+        try:
+            await transport.open(video)
+            parts = await self._until_stopped(self._load(transport))
+            return await self._converse(parts)
+        finally:
+            if parts is not None:
+                await parts.video.runner.close()
+            await transport.close()
+
+    async def _load(self, transport: Transport) -> Parts:
+        recipe = self.loaded.recipe
+        products = {role: self.loaded.create(role) for role in ("stt", "llm", "tts")}
+        processor = CharacterVideoProcessor(self.loaded.create("video"), recipe.video.video_format())
+        await self._timed("video", processor.runner.prepare(self.loaded.portrait))
+        for role, product in products.items():
+            if isinstance(product, Loadable):
+                await self._timed(role, product.load())
+        return Parts(transport=transport, video=processor, **products)
+
+    async def _timed(self, role: str, loading: Any) -> None:
+        began = time.monotonic()
+        await loading
+        seconds = time.monotonic() - began
+        self.start_up[role] = round(seconds, 3)
+        self.note(f"{role}: {self.loaded.providers[cast(Any, role)].name} ready in {seconds:.1f} s")
+
+    async def _converse(self, parts: Parts) -> Report:
+        transport = parts.transport
+        speech_end = getattr(transport, "speech_end", None)
+        timeline = Timeline(speech_end)
+        context = LLMContext()
+        worker = PipelineWorker(
+            build_pipeline(parts, self.loaded.recipe.turn_taking, context),
+            params=PipelineParams(
+                audio_in_sample_rate=self.loaded.context().input_sample_rate,
+                audio_out_sample_rate=self.loaded.context().sample_rate,
+                enable_metrics=True,
+            ),
+            observers=[timeline],
+            enable_rtvi=False,
+            enable_turn_tracking=False,
+            idle_timeout_secs=None,
+            processor_unusable_policy=ProcessorUnusablePolicy.CONTINUE,
+        )
+        self._listen_for_errors(worker)
+        runner = WorkerRunner(handle_sigint=False)
+        await runner.add_workers(worker)
+        started = datetime.now(UTC)
+        began = time.monotonic()
+        running = asyncio.create_task(runner.run(), name="pipeline")
+        try:
+            greeting = self.loaded.recipe.character.greeting
+            if transport.greets and greeting:
+                await worker.queue_frame(TTSSpeakFrame(greeting))
+            ended = await self._wait(transport, running)
+        finally:
+            await worker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            await parts.video.runner.close()
+            await transport.close()
+        if self._errors:
+            raise self._errors[0]
+        return await self._report(parts, timeline, ended, started, time.monotonic() - began)
+
+    def _listen_for_errors(self, worker: PipelineWorker) -> None:
+        async def on_pipeline_error(_: PipelineWorker, frame: ErrorFrame) -> None:
+            permanent = frame.processor is not None and not frame.processor.is_usable
+            known = isinstance(frame.exception, AnimacyError)
+            if not (permanent or known):
+                self.note(f"warning: {frame.error}")
+                return
+            self._errors.append(frame.exception if known and frame.exception else AnimacyError(frame.error))
+            self._failed.set()
+
+        worker.add_event_handler("on_pipeline_error", on_pipeline_error)
+
+    async def _until_stopped(self, work: Any) -> Any:
+        """Await work, but give up at once when the user stops."""
+        task = asyncio.ensure_future(work)
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if task.done():
+            return task.result()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        raise KeyboardInterrupt
+
+    async def _wait(self, transport: Transport, running: asyncio.Task[None]) -> Ended:
+        limit = self.loaded.recipe.limits.max_duration
+        waits: dict[str, asyncio.Task[Any]] = {
+            "done": asyncio.create_task(transport.wait_done()),
+            "interrupted": asyncio.create_task(self._stop.wait()),
+            "failed": asyncio.create_task(self._failed.wait()),
+        }
+        try:
+            done, _ = await asyncio.wait({*waits.values(), running}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if running in done:
+                running.result()
+            if not done:
+                return "time limit"
+            if waits["interrupted"] in done:
+                return "interrupted"
+            if waits["done"] in done:
+                waits["done"].result()
+            return cast(Ended, getattr(transport, "outcome", "done"))
+        finally:
+            for task in waits.values():
+                task.cancel()
+            await asyncio.gather(*waits.values(), return_exceptions=True)
+
+    async def _report(
+        self, parts: Parts, timeline: Timeline, ended: Ended, started: datetime, seconds: float
+    ) -> Report:
+        fps = self.loaded.recipe.video.fps
+        origin = timeline.first_frame or 0.0
+        stats = parts.video.runner.stats
+        film = await asyncio.to_thread(self._film, parts.transport)
+        return Report(
+            recipe=self.loaded.path.name,
+            character=self.loaded.recipe.character.name,
+            started=started.isoformat(timespec="seconds"),
+            seconds=round(seconds, 3),
+            ended=ended,
+            start_up=self.start_up,
+            turns=[
+                turn_report(index, turn, origin, fps)
+                for index, turn in enumerate(timeline.turns)
+                if turn.speech_end is not None
+            ],
+            frames=FrameCounts(
+                sent=stats.sent,
+                late=stats.late,
+                repeated=stats.repeated,
+                dropped=stats.dropped,
+                stalls=stats.stalls,
+                worst_delay_ms=round(1000 * stats.worst_delay, 1),
+            ),
+            film=film,
+            models=self._models(),
+            machine=machine(),
+        ).with_medians()
+
+    def _film(self, transport: Transport) -> FilmReport | None:
+        measure = getattr(transport, "measure", None)
+        measured = measure() if measure else None
+        if measured is None:
+            return None
+        offset = measured.audio_video_offset
+        return FilmReport(
+            path=str(getattr(self.loaded.settings["transport"], "output", "")),
+            width=measured.width,
+            height=measured.height,
+            fps=measured.fps,
+            frames=measured.frames,
+            seconds=round(measured.seconds, 3),
+            longest_gap_ms=round(1000 * measured.longest_gap, 2),
+            audio_video_offset_ms=None if offset is None else round(1000 * offset, 2),
+        )
+
+    def _models(self) -> list[ModelReport]:
+        versions = {provider.name: plugin.version for plugin in self.plugins.loaded for _, provider in plugin.providers}
+        rows = []
+        for role in ROLES:
+            provider = self.loaded.providers[role]
+            version = versions.get(provider.name, "")
+            models = provider.models(self.loaded.settings[role])
+            rows += [
+                ModelReport(role=role, plugin=provider.name, version=version, model=model.name) for model in models
+            ]
+            if not models:
+                rows.append(ModelReport(role=role, plugin=provider.name, version=version))
+        return rows
+
+
+def turn_report(index: int, turn: TurnTimes, origin: float, fps: int) -> TurnReport:
+    """A turn's moments as seconds after the end of the user's speech."""
+    end = turn.speech_end
+    assert end is not None
+
+    def after(moment: float | None) -> float | None:
+        return None if moment is None else round(moment - end, 3)
+
+    return TurnReport(
+        index=index,
+        user=" ".join(turn.user),
+        character=" ".join(turn.character),
+        user_speech_end=round(end - origin, 3),
+        speech_end_from="signal" if turn.signal_end is not None else "vad",
+        turn_decision=after(turn.turn_decision),
+        final_transcript=after(turn.final_transcript),
+        first_llm_token=after(turn.first_llm_token),
+        first_tts_audio=after(turn.first_tts_audio),
+        first_response_frame=after(turn.first_response_frame),
+        speech_start=None if turn.first_index is None else round(turn.first_index / fps, 3),
+        speech_end=None if turn.last_index is None else round((turn.last_index + 1) / fps, 3),
+        interrupted=turn.interrupted,
+    )
+
+
+def machine() -> dict[str, str]:
+    """What the figures were measured on."""
+    return {
+        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "animacy": metadata.version("animacy"),
+        "pipecat": metadata.version("pipecat-ai"),
+    }
