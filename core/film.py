@@ -16,9 +16,10 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
+
 from animacy.core.errors import InputError
 from animacy.core.video.contract import RGBFrame, VideoFormat
-from numpy.typing import NDArray
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
 CRF = 20

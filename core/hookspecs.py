@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import typer
-from animacy.core.provider import Provider
 from pluggy import HookimplMarker, HookspecMarker
+
+from animacy.core.provider import Provider
 
 hookspec = HookspecMarker("animacy")
 hookimpl = HookimplMarker("animacy")

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 import pluggy
 import typer
+
 from animacy.core import hookspecs
 from animacy.core.errors import PluginError
 from animacy.core.provider import Provider, Settings

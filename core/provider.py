@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from animacy.core.models import Model
 from pydantic import BaseModel, ConfigDict
+
+from animacy.core.models import Model
 
 
 class Settings(BaseModel):

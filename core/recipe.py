@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
 from animacy.core.video.contract import Portrait, VideoFormat
 from animacy.core.video.image import Anchors, Point
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 VOICE_SAMPLE_RATE = 24_000
 """Rate of the character's voice in Hz, throughout."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
 from animacy.core.errors import AnimacyError
 from animacy.core.plugins import ROLES, Plugins, Role, suggestion
 from animacy.core.provider import CharacterContext, Provider, Settings
@@ -14,7 +16,6 @@ from animacy.core.recipe import RESERVED_SECTIONS, VOICE_SAMPLE_RATE, PluginSect
 from animacy.core.video.contract import Portrait
 from animacy.core.video.image import load_image
 from animacy.core.yaml_source import Location, Source, read_yaml
-from pydantic import BaseModel, ValidationError
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -78,7 +79,7 @@ def recipe_schema(plugins: Plugins) -> dict[str, Any]:
     definitions = schema["$defs"]
     for role in ROLES:
         section = definitions.pop("VideoSection") if role == "video" else PluginSection.model_json_schema()
-        choices: list[dict[str, Any]] = [] if role == "video" else [{"type": "string", "enum": plugins.names(role)}]
+        choices: list[dict[str, Any]] = [{"type": "string", "enum": plugins.names(role)}]
         for name in plugins.names(role):
             own = plugins.settings(role, name).model_json_schema()
             definitions.update(own.pop("$defs", {}))

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from animacy.core.errors import RecipeError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from animacy.core.errors import RecipeError
 
 MAX_BYTES = 256 * 1024
 MAX_NODES = 10_000
@@ -64,7 +65,10 @@ class Source:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, location: Location, message: str, remedy: str = "") -> None:
-        """Note a problem at the nearest place that exists in the file."""
+        """Note a problem at the nearest place that exists in the file, unless its value is known to be wrong already."""
+        field = ".".join(map(str, location))
+        if field and any(problem.field == field for problem in self.problems):
+            return
         place = location
         while place and place not in self.marks:
             place = place[:-1]
@@ -73,7 +77,7 @@ class Source:
         for name, value in self.environment.items():
             if value:
                 message, remedy = (text.replace(value, f"${{env:{name}}}") for text in (message, remedy))
-        self.problems.append(Problem(line, column, ".".join(map(str, location)), message, remedy))
+        self.problems.append(Problem(line, column, field, message, remedy))
 
     def raise_problems(self) -> None:
         """Raise InvalidRecipeError if there were any."""

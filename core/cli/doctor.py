@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import typer
+from rich.console import Console
+from rich.table import Table
+
 from animacy.core.errors import AnimacyError, ModelError
 from animacy.core.models import Model, cache_dir, fetch_all
 from animacy.core.models.progress import megabytes
@@ -19,8 +22,6 @@ from animacy.core.plugins import ROLES, Plugins, Role
 from animacy.core.provider import CharacterContext, Provider, Settings
 from animacy.core.recipe import Recipe
 from animacy.core.recipe_loader import load_recipe
-from rich.console import Console
-from rich.table import Table
 
 LOAD_TIMEOUT = 120.0
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-from animacy.core.plugins import Plugins
 from rich.console import Console
 from rich.table import Table
+
+from animacy.core.plugins import Plugins
 
 
 def print_plugins(plugins: Plugins, as_json: bool) -> None:

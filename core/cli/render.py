@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import Progress
+
 from animacy.core.cli.logs import quieten
 from animacy.core.errors import InputError
 from animacy.core.film import FilmWriter, read_audio
@@ -16,8 +19,6 @@ from animacy.core.models import fetch_all
 from animacy.core.plugins import Plugins, Role
 from animacy.core.recipe_loader import LoadedRecipe, load_recipe
 from animacy.core.video.contract import CharacterState, Renderer, VideoFormat, Viseme
-from rich.console import Console
-from rich.progress import Progress
 
 LEAD_SECONDS = 0.5
 TAIL_SECONDS = 1.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
 from animacy.core.cli.logs import quieten
 from animacy.core.contact_sheet import draw_contact_sheet
 from animacy.core.errors import InputError
@@ -117,4 +118,3 @@ def _summarise(report: Report) -> None:
         print(f"film: {film.path}, {film.width}x{film.height}, {film.fps:g} fps, {film.seconds:.1f} s{offset}")
     if report.ended in ADVICE:
         print(f"error: {ADVICE[report.ended]}", file=sys.stderr)
-

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from animacy.core.video.contract import RenderedChunk, Viseme
 from pipecat.frames.frames import SystemFrame, TTSAudioRawFrame
+
+from animacy.core.video.contract import RenderedChunk, Viseme
 
 
 @dataclass

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from animacy.core.pipeline.processor import CharacterVideoProcessor
-from animacy.core.pipeline.transport import Transport
-from animacy.core.recipe import TurnTaking
 from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.audio.vad.silero import SileroVADAnalyzer
@@ -22,6 +19,10 @@ from pipecat.processors.frame_processor import FrameProcessor
 from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from animacy.core.pipeline.processor import CharacterVideoProcessor
+from animacy.core.pipeline.transport import Transport
+from animacy.core.recipe import TurnTaking
 
 
 @dataclass(frozen=True, slots=True)

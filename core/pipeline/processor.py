@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 
-from animacy.core.pipeline.frames import CharacterChunkFrame, SpeechFrame
-from animacy.core.video.contract import CharacterState, RenderedChunk, Renderer, VideoFormat
-from animacy.core.video.runner import VideoRunner
 from pipecat.audio.resamplers.soxr_stream_resampler import SOXRStreamAudioResampler
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -27,6 +24,10 @@ from pipecat.frames.frames import (
     UserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from animacy.core.pipeline.frames import CharacterChunkFrame, SpeechFrame
+from animacy.core.video.contract import CharacterState, RenderedChunk, Renderer, VideoFormat
+from animacy.core.video.runner import VideoRunner
 
 
 class CharacterVideoProcessor(FrameProcessor):

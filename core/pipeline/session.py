@@ -13,6 +13,11 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
+from pipecat.frames.frames import ErrorFrame, TTSSpeakFrame
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.workers.runner import WorkerRunner
+
 from animacy.core.errors import AnimacyError
 from animacy.core.pipeline.pipeline import Parts, build_pipeline
 from animacy.core.pipeline.processor import CharacterVideoProcessor
@@ -21,10 +26,6 @@ from animacy.core.pipeline.transport import Transport
 from animacy.core.plugins import ROLES, Plugins
 from animacy.core.recipe_loader import LoadedRecipe
 from animacy.core.report import FilmReport, FrameCounts, ModelReport, Report, TurnReport
-from pipecat.frames.frames import ErrorFrame, TTSSpeakFrame
-from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
-from pipecat.processors.aggregators.llm_context import LLMContext
-from pipecat.workers.runner import WorkerRunner
 
 Ended = Literal["done", "interrupted", "no speech", "no answer", "time limit"]
 Note = Callable[[str], None]

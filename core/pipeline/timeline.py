@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from animacy.core.pipeline.frames import CharacterChunkFrame
 from pipecat.frames.frames import (
     BotStoppedSpeakingFrame,
     InterruptionFrame,
@@ -19,6 +18,8 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
+
+from animacy.core.pipeline.frames import CharacterChunkFrame
 
 SpeechEnd = Callable[[float], float | None]
 """Given a moment, when the user's last speech before it really ended (both monotonic), if the transport can tell."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from animacy.core.video.contract import VideoFormat
 from pipecat.processors.frame_processor import FrameProcessor
+
+from animacy.core.video.contract import VideoFormat
 
 
 @runtime_checkable

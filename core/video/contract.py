@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
-from animacy.core.video.image import Anchors
 from numpy.typing import NDArray
+
+from animacy.core.video.image import Anchors
 
 RGBFrame = NDArray[np.uint8]
 """One picture, shape (height, width, 3), RGB."""

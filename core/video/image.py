@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from animacy.core.errors import InputError
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from animacy.core.errors import InputError
 
 MAX_PIXELS = 50_000_000
 MIN_SIDE = 64

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from pydantic import Field
+
 from animacy.core.hookspecs import hookimpl
 from animacy.core.provider import CharacterContext, Provider, Settings
-from pydantic import Field
 
 
 class FileSettings(Settings):

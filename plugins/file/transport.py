@@ -7,12 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from animacy.core.errors import InputError
-from animacy.core.film import FilmMeasure, FilmWriter, SoundMark, measure_film, read_audio
-from animacy.core.pipeline.frames import CharacterChunkFrame
-from animacy.core.provider import CharacterContext
-from animacy.core.video.contract import RenderedChunk, VideoFormat
-from animacy.plugins.file import FileSettings
 from numpy.typing import NDArray
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -27,6 +21,13 @@ from pipecat.frames.frames import (
     UserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from animacy.core.errors import InputError
+from animacy.core.film import FilmMeasure, FilmWriter, SoundMark, measure_film, read_audio
+from animacy.core.pipeline.frames import CharacterChunkFrame
+from animacy.core.provider import CharacterContext
+from animacy.core.video.contract import RenderedChunk, VideoFormat
+from animacy.plugins.file import FileSettings
 
 CHUNK_SECONDS = 0.02
 VOICED_LEVEL = 0.02

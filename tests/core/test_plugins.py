@@ -11,6 +11,7 @@ from animacy.core.errors import PluginError
 from animacy.core.plugins import BUILT_IN, LOAD_VARIABLE, ROLES, Plugins
 from tests.conftest import animacy
 
+
 def test_the_built_in_ones_load(plugins):
     assert not [plugin for plugin in plugins.loaded if plugin.origin == "built in" and plugin.error]
     assert {plugin.name for plugin in plugins.loaded} >= set(BUILT_IN)

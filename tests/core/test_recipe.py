@@ -119,7 +119,10 @@ def test_environment(picture, plugins, monkeypatch):
 
 def test_a_secret_never_reaches_an_error(picture, plugins, monkeypatch):
     monkeypatch.setenv("ANIMACY_TEST_SECRET", "sk-very-secret")
-    text = GOOD + "video: {width: '${env:ANIMACY_TEST_SECRET}'}\nstt: {plugin: whisper, key: '${env:ANIMACY_TEST_SECRET}'}\n"
+    text = (
+        GOOD
+        + "video: {width: '${env:ANIMACY_TEST_SECRET}'}\nstt: {plugin: whisper, key: '${env:ANIMACY_TEST_SECRET}'}\n"
+    )
     with pytest.raises(InvalidRecipeError) as caught:
         load_recipe(write(picture, text), plugins)
     assert "sk-very-secret" not in str(caught.value)

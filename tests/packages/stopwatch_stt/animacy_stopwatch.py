@@ -1,7 +1,8 @@
 """A third-party plugin: a speech-to-text that tells how long somebody spoke, and nothing of what they said."""
 
-from animacy.core import CharacterContext, Provider, Settings, hookimpl
 from pydantic import Field
+
+from animacy.core import CharacterContext, Provider, Settings, hookimpl
 
 
 class StopwatchSettings(Settings):

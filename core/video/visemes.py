@@ -1,0 +1,85 @@
+"""From phonemes to mouth shapes, for English as Kokoro's and misaki's phonemes write it.
+
+Capitals A I O W Y Q are misaki's diphthongs (eɪ aɪ oʊ aʊ ɔɪ əʊ). Stress, length and tie marks are no sounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from animacy.core.video.contract import Viseme, VisemeShape
+
+_SHAPES: dict[VisemeShape, str] = {
+    "PP": "pbm",
+    "FF": "fv",
+    "TH": "θð",
+    "DD": "tdɾʔT",
+    "kk": "kɡgŋxhɦ",
+    "CH": "ʧʤʃʒ",
+    "SS": "szç",
+    "nn": "nlɫɲ",
+    "RR": "ɹrɚɝʁ",
+    "aa": "aɑæɐʌɒ",
+    "E": "eɛəɜᵊ",
+    "I": "iɪjᵻɨ",
+    "O": "oɔ",
+    "U": "uʊwyʏʍ",
+    "sil": ' .,!?;:—…"()“”‖|',
+}
+_OF: dict[str, VisemeShape] = {symbol: shape for shape, symbols in _SHAPES.items() for symbol in symbols}
+
+_GLIDES: dict[str, tuple[VisemeShape, VisemeShape]] = {
+    "A": ("E", "I"),
+    "I": ("aa", "I"),
+    "O": ("O", "U"),
+    "Q": ("E", "U"),
+    "W": ("aa", "U"),
+    "Y": ("O", "I"),
+}
+_FIRST_SHARE = 0.6
+"""A diphthong dwells on its first half."""
+
+_SILENT_MARKS = frozenset("ˈˌːˑʰʲ̩̃͡'`ˀ~-_")
+
+
+def shapes_of(phoneme: str) -> tuple[VisemeShape, ...]:
+    """The mouth shapes of one phoneme of one or more symbols, in order; none for a mere mark or an unknown sign."""
+    shapes: list[VisemeShape] = []
+    for symbol in phoneme:
+        if symbol in _SILENT_MARKS:
+            continue
+        found = _GLIDES.get(symbol) or ((_OF[symbol],) if symbol in _OF else ())
+        for shape in found:
+            if not shapes or shapes[-1] != shape:
+                shapes.append(shape)
+    return tuple(shapes)
+
+
+def visemes_of(phonemes: Sequence[tuple[str, float, float]]) -> list[Viseme]:
+    """Mouth shapes of phonemes given as (symbols, start, end) in seconds, in order of time.
+
+    Neighbours of one shape are joined, diphthongs split; marks without a sound of their own add nothing, and the time
+    that a mark was given goes to the sound before it.
+    """
+    found: list[Viseme] = []
+    for symbols, start, end in phonemes:
+        shapes = shapes_of(symbols)
+        if not shapes:
+            if found and symbols and found[-1].end >= start - 1e-6:
+                found[-1] = Viseme(found[-1].shape, found[-1].start, max(found[-1].end, end))
+            continue
+        for shape, begin, until in _split(shapes, start, end):
+            last = found[-1] if found else None
+            if last is not None and last.shape == shape and abs(last.end - begin) < 1e-3:
+                found[-1] = Viseme(shape, last.start, until)
+            else:
+                found.append(Viseme(shape, begin, until))
+    return found
+
+
+def _split(shapes: tuple[VisemeShape, ...], start: float, end: float) -> list[tuple[VisemeShape, float, float]]:
+    if len(shapes) == 2:
+        middle = start + _FIRST_SHARE * (end - start)
+        return [(shapes[0], start, middle), (shapes[1], middle, end)]
+    step = (end - start) / len(shapes)
+    return [(shape, start + k * step, start + (k + 1) * step) for k, shape in enumerate(shapes)]

@@ -1,0 +1,114 @@
+"""A voice that speaks: text in, sound and mouth shapes out, without any pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from animacy.core.pipeline.clauses import split_sentences
+from animacy.core.video.contract import Viseme
+from animacy.core.video.visemes import visemes_of
+from animacy.plugins.kokoro.g2p import Phonemizer, vocabulary
+from animacy.plugins.kokoro.network import FRAME, SAMPLE_RATE, Floats, Network
+from animacy.plugins.kokoro.timing import FRAME_SECONDS, audible, energies, phones
+from animacy.plugins.kokoro.voices import Voice
+from animacy.plugins.kokoro.windows import WindowSettings, decode_windows, plan_windows
+
+PAUSES = {",": 0.10, ";": 0.18, ":": 0.18, "—": 0.15, "…": 0.30, ".": 0.26, "!": 0.26, "?": 0.28}
+"""Seconds of silence after what ends with the mark, before the next clause's own short onset."""
+
+PAUSE = 0.04
+"""Seconds of silence after a clause that ends without a mark."""
+
+
+_CLOSERS = '"”) '
+
+
+class Speech(NamedTuple):
+    """A piece of speech: mono 16-bit samples at 24 kHz.
+
+    `visemes` are seconds from the first sample of this piece. A clause's first piece carries those of the whole clause,
+    its others none.
+    """
+
+    pcm: bytes
+    visemes: tuple[Viseme, ...] = ()
+
+
+class Speaker:
+    """One voice with its model in memory. Every call computes; use one thread for all of them."""
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(
+        self, network: Network, voice: Voice, speed: float = 1.0, windows: WindowSettings | None = None
+    ) -> None:
+        self.voice = voice
+        self.speed = speed
+        self.network = network
+        self._windows = windows or WindowSettings()
+        self._phonemize: Phonemizer | None = None
+        self._styles: Floats | None = None
+
+    def load(self) -> None:
+        """Load everything and speak once unheard, because the first run of a session is slow. Raises AnimacyError.
+
+        Does nothing the second time; happens by itself with the first text.
+        """
+        if self._phonemize is None:
+            self.network.load()
+            self._styles = self.voice.styles()
+            self._phonemize = Phonemizer(is_british=self.voice.british)
+            for _ in self.clause("Ready to speak."):
+                pass
+
+    def synthesize(self, text: str) -> Iterator[Speech]:
+        """Speak a text of any length, sentence after sentence."""
+        for clause in split_sentences(text):
+            yield from self.clause(clause)
+
+    def clause(self, text: str) -> Iterator[Speech]:
+        """Speak one clause or sentence: a short piece first, then longer ones. Yields nothing if nothing is sayable."""
+        self.load()
+        assert self._phonemize is not None and self._styles is not None
+        for phonemes in self._phonemize(text):
+            yield from self._speak(phonemes, self._styles)
+
+    def _speak(self, phonemes: str, styles: Floats) -> Iterator[Speech]:
+        tokens = vocabulary()
+        plan = self.network.encode([tokens[symbol] for symbol in phonemes], styles, self.speed)
+        start, end = audible(plan)
+        if start == end:
+            return
+        visemes = tuple(_from(start, visemes_of(phones(phonemes, plan))))
+        energy = energies(plan)
+        windows = plan_windows(energy, start, end, self._windows)
+        silence = _silence(phonemes)
+        pieces = decode_windows(
+            lambda first, last: self.network.decode(plan, first, last), windows, energy, self._windows
+        )
+        for index, piece in enumerate(pieces):
+            pcm = _pcm(piece)
+            if index + 1 == len(windows):
+                pcm += silence
+            yield Speech(pcm, visemes if index == 0 else ())
+
+
+def _from(frame: int, visemes: list[Viseme]) -> Iterator[Viseme]:
+    """The same shapes, timed from the sound of `frame`."""
+    shift = frame * FRAME_SECONDS
+    for viseme in visemes:
+        if viseme.end > shift:
+            yield Viseme(viseme.shape, max(0.0, viseme.start - shift), viseme.end - shift)
+
+
+def _silence(phonemes: str) -> bytes:
+    last = phonemes.rstrip(_CLOSERS)[-1:]
+    return bytes(2 * FRAME * round(PAUSES.get(last, PAUSE) / FRAME_SECONDS))
+
+
+def _pcm(samples: Floats) -> bytes:
+    pcm: bytes = (np.clip(samples, -1.0, 1.0) * 32767).astype("<i2").tobytes()
+    return pcm

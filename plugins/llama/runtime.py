@@ -1,0 +1,151 @@
+"""llama.cpp in this process: load a GGUF file, write answers, stop when told."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import struct
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from animacy.core.errors import ModelError
+from animacy.core.models import Model
+
+KEPT_MIB = 256
+"""Memory for computed prompts that are not in use, so that a request of another kind does not evict the persona."""
+REUSE = 16
+"""Tokens in a row from which computed ones are moved rather than computed again when older turns were dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer. `cached` of the prompt's were computed before; `cut_off` when the limit ended it."""
+
+    prompt: int
+    cached: int
+    written: int
+    cut_off: bool
+
+
+class Runtime:
+    """One model, answering one request at a time. Call `load` and `write` from one thread; both block.
+
+    Parameters:
+        model: a GGUF file, or a folder that holds exactly one.
+        context_tokens: prompt and answer together.
+        threads: compute threads while writing.
+        batch_threads: compute threads while reading the prompt.
+    """
+
+    def __init__(self, model: Model, context_tokens: int = 2048, threads: int = 1, batch_threads: int = 2) -> None:
+        self.model = model
+        self.context_tokens = context_tokens
+        self.threads = threads
+        self.batch_threads = batch_threads
+        self._server: Any = None
+
+    def load(self) -> None:
+        """Load the model. Raises ModelError."""
+        if self._server is not None:
+            return
+        file = gguf_file(self.model.ensure())
+        # Read once by the OpenMP library when it is loaded. By default its threads spin while they wait for each other,
+        # and with a core that is busy otherwise reading a dozen tokens was seen to take 6 s in place of 0.2.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        try:
+            import xllamacpp
+        except ImportError as error:
+            raise ModelError(f"xllamacpp does not load: {error}", "pip install 'xllamacpp>=2026.10'") from error
+        params = xllamacpp.CommonParams()
+        params.model.path = str(file)
+        params.verbosity = -1
+        params.n_ctx = self.context_tokens
+        params.n_parallel = 1
+        params.cpuparams.n_threads = self.threads
+        params.cpuparams_batch.n_threads = self.batch_threads
+        params.cache_ram_mib = KEPT_MIB
+        params.n_cache_reuse = REUSE
+        # The library always listens on a local port as well: nobody else is to talk to it.
+        params.api_keys = [secrets.token_urlsafe(32)]
+        params.ui = params.endpoint_slots = False
+        try:
+            self._server = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ModelError(
+                f"{file} does not load as a language model",
+                "the file may be cut short, or newer than this llama.cpp: copy it again, or pip install -U xllamacpp",
+            ) from error
+
+    def write(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        on_text: Callable[[str], None],
+        stop: threading.Event,
+        **options: Any,
+    ) -> Usage | None:
+        """Write one answer, telling `on_text` of each token's text, until the end or until `stop` is set.
+
+        `options` are those of llama.cpp's chat completions (max_tokens, temperature, seed, response_format, ...).
+        Returns None when stopped before the first token. Raises ModelError when the request is refused.
+        """
+        if self._server is None:
+            raise ModelError(f"model {self.model.name} is not loaded")
+        last: dict[str, Any] = {}
+        finish: str | None = None
+        refused: Any = None
+
+        def on_chunk(text: str) -> bool:
+            nonlocal finish, last, refused
+            chunk = json.loads(text)
+            if "error" in chunk:
+                refused = chunk["error"]
+                return True
+            last = chunk.get("timings") or last
+            for choice in chunk.get("choices", ()):
+                finish = choice.get("finish_reason") or finish
+                if content := choice["delta"].get("content"):
+                    on_text(content)
+            return stop.is_set()
+
+        request = {"messages": list(messages), "stream": True, "timings_per_token": True, **options}
+        self._server.handle_chat_completions(json.dumps(request), on_chunk)
+        if refused is not None:
+            message = refused.get("message", refused) if isinstance(refused, dict) else refused
+            raise ModelError(f"model {self.model.name} refused the request: {message}")
+        if not last:
+            return None
+        return Usage(last["cache_n"] + last["prompt_n"], last["cache_n"], last["predicted_n"], finish == "length")
+
+    def close(self) -> None:
+        """Free the model. May be called twice."""
+        self._server = None
+
+
+def gguf_file(path: Path) -> Path:
+    """The GGUF file that `path` is or holds, its header checked. Raises ModelError.
+
+    llama.cpp says nothing of use about a file that is something else, and a web page saved by mistake is common.
+    """
+    if path.is_dir():
+        found = sorted(path.rglob("*.gguf"))
+        if len(found) != 1:
+            names = ", ".join(file.name for file in found) or "none"
+            raise ModelError(
+                f"{path} holds {len(found)} GGUF files ({names})", "name one: owner/name:file.gguf, or a path"
+            )
+        path = found[0]
+    try:
+        with path.open("rb") as file:
+            header = file.read(24)
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    if len(header) < 24 or header[:4] != b"GGUF":
+        raise ModelError(f"{path} is not a GGUF file", "download it again; it must begin with the letters GGUF")
+    version, tensors, keys = struct.unpack("<IQQ", header[4:])
+    if version not in (2, 3) or not 0 < tensors < 1 << 20 or not 0 < keys < 1 << 20:
+        raise ModelError(f"{path} is a damaged or unknown GGUF file (version {version})", "download it again")
+    return path

@@ -1,0 +1,70 @@
+"""Documents that show code or list keys are held to it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import yaml
+
+from animacy.core import hookspecs
+from animacy.core.recipe import Character, Limits, Recipe, TurnTaking
+from animacy.core.recipe_loader import load_recipe
+from tests.conftest import ROOT, animacy
+
+DOCS = ROOT / "docs"
+
+
+def test_every_hook_is_documented_with_its_arguments():
+    text = (DOCS / "plugins.md").read_text()
+    for name, hook in vars(hookspecs).items():
+        if hasattr(hook, "animacy_spec"):
+            arguments = ", ".join(inspect.signature(hook).parameters)
+            assert f"`{name}({arguments})`" in text
+
+
+def test_every_key_of_a_recipe_is_documented():
+    text = (DOCS / "recipes.md").read_text()
+    for section, model in (("character", Character), ("turn_taking", TurnTaking), ("limits", Limits)):
+        for key in model.model_fields:
+            assert f"`{section}.{key}`" in text
+    for key in Recipe.model_fields:
+        assert f"`{key}" in text
+
+
+def test_defaults_in_the_documents_are_the_real_ones():
+    text = (DOCS / "recipes.md").read_text()
+    for section, model in (("turn_taking", TurnTaking), ("limits", Limits)):
+        for key, field in model.model_fields.items():
+            row = next(line for line in text.splitlines() if line.startswith(f"| `{section}.{key}`"))
+            assert float(row.rsplit("|", 2)[1]) == float(field.default)
+
+
+def test_the_sample_plugin_is_the_tested_one():
+    source = (ROOT / "tests" / "packages" / "stopwatch_stt" / "animacy_stopwatch.py").read_text()
+    assert source in (DOCS / "plugins.md").read_text()
+
+
+def test_the_readme_recipe_loads(tmp_path, plugins):
+    text = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert text
+    image = next((ROOT / "recipes" / "iris").glob("image.*"))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(text[1].replace("image.jpg", str(image)))
+    assert yaml.safe_load(text[1])["character"]["name"] == "Iris"
+    assert load_recipe(recipe, plugins).recipe.character.name == "Iris"
+
+
+def test_every_command_is_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    listed = animacy("--help").stdout
+    commands = re.findall(r"^  ([a-z]+) ", listed.split("Commands:")[1], re.MULTILINE)
+    assert set(commands) >= {"run", "render", "check", "plugins", "new", "doctor", "recipe"}
+    for command in commands:
+        assert f"`animacy {command}" in text or command == "report"
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
