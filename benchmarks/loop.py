@@ -2,8 +2,9 @@
 
     python -m benchmarks.loop [--recipe recipes/iris/recipe.yaml] [--out out/loop] [--questions 10]
 
-It prints, for each question, the transcript, the answer, the turn-around to the first frame of the answer and its stages,
-what became of the frames, the film's longest gap and its audio-to-video offset, and how the mouth goes with the voice.
+It prints, for each question, the transcript, the answer, the turn-around to the first frame of the answer and its
+stages, what became of the frames, the film's longest gap and its audio-to-video offset, and how the mouth goes with
+the voice.
 """
 
 from __future__ import annotations
@@ -51,12 +52,14 @@ def ask(recipe: Path, question: Path, out: Path, lips: bool) -> tuple[Report, Li
     film_report = result.film
     assert film_report is not None
     print(
-        f"    {film_report.width}x{film_report.height} {film_report.fps:g} fps, gap {film_report.longest_gap_ms:.0f} ms, "
+        f"    {film_report.width}x{film_report.height} {film_report.fps:g} fps, "
+        f"gap {film_report.longest_gap_ms:.0f} ms, "
         f"a/v {film_report.audio_video_offset_ms} ms, late {result.frames.late}/{result.frames.sent}"
     )
     if sync is not None:
         print(
-            f"    mouth: correlation {sync.correlation:.2f}, lag {sync.lag_ms:+.0f} ms, open {sync.speaking_opening:.3f}, "
+            f"    mouth: correlation {sync.correlation:.2f}, lag {sync.lag_ms:+.0f} ms, "
+            f"open {sync.speaking_opening:.3f}, "
             f"at rest {sync.silent_opening:.3f}, open in silence {100 * sync.silent_open:.1f} %",
             flush=True,
         )

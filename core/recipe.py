@@ -36,6 +36,17 @@ class Example(Section):
     character: Annotated[str, Field(min_length=1, max_length=500, description="How the character answers.")]
 
 
+OPENING_WORDS = 5
+
+
+def _opening(text: str) -> str:
+    if len(text.split()) > OPENING_WORDS or not text.endswith((".", "!", "?", "…")):
+        raise ValueError(f'must be at most {OPENING_WORDS} words that end in ".", "!" or "?"')
+    return text
+
+
+Opening = Annotated[str, Field(min_length=2, max_length=60), AfterValidator(_opening)]
+
 Pixel = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
 
 
@@ -69,6 +80,13 @@ class Character(Section):
     examples: Annotated[
         tuple[Example, ...],
         Field(max_length=12, description="A few exchanges that set the tone; two or three are best."),
+    ] = ()
+    openings: Annotated[
+        tuple[Opening, ...],
+        Field(
+            max_length=12,
+            description="How answers may begin, a few words each; they are spoken at once while the rest is thought.",
+        ),
     ] = ()
     greeting: Annotated[
         str | None, Field(max_length=400, description="What the character says first, when somebody comes.")

@@ -48,6 +48,7 @@ class LoadedRecipe:
             voice=character.voice,
             persona=character.persona,
             examples=tuple((example.user, example.character) for example in character.examples),
+            openings=character.openings,
             max_answer_tokens=limits.max_answer_tokens,
             sample_rate=VOICE_SAMPLE_RATE,
             threads=limits.threads,

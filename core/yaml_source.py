@@ -65,7 +65,7 @@ class Source:
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, location: Location, message: str, remedy: str = "") -> None:
-        """Note a problem at the nearest place that exists in the file, unless its value is known to be wrong already."""
+        """Note a problem at the nearest place that exists in the file; the first one of a field is enough."""
         field = ".".join(map(str, location))
         if field and any(problem.field == field for problem in self.problems):
             return

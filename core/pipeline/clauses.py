@@ -16,7 +16,7 @@ from pipecat.utils.text.base_text_aggregator import Aggregation, BaseTextAggrega
 MIN_WORDS = 3
 """Words a first clause has at least; fewer would be heard as a stammer."""
 
-BREAK_WORDS = 8
+BREAK_WORDS = 5
 """Words after which a first clause may also end before a conjunction, without punctuation."""
 
 MAX_CHARS = 320
@@ -108,8 +108,9 @@ _CONJUNCTIONS = frozenset(
     ]
 )
 
-_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s)|[。！？]|\n+")
-_CLAUSE_END = re.compile(r"(?<=\S)[,;:][\"'”’)\]]*(?=\s+\S)|—\s?(?=\S)|\s[–-](?=\s+\S)")
+# A question or exclamation mark ends a sentence whatever follows; only after a dot must more be seen.
+_SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s)|[!?](?=$)|[。！？]|\n+")
+_CLAUSE_END = re.compile(r"(?<=\S)[,;:][\"'”’)\]]*(?=\s+\S)|(?<=[^\W\d])[,;](?=$)|—\s?(?=\S)|\s[–-](?=\s+\S)")
 _WORD_START = re.compile(r"(?<=\s)\S+(?=\s)")
 _WORD = re.compile(r"\w\S*")
 
@@ -156,6 +157,8 @@ class ClauseSplitter:
             before = self._text[: match.start()]
             if not _WORD.search(before):
                 continue  # punctuation alone goes with the words after it
+            if match.end() == len(self._text) and not _is_plain(before):
+                continue
             if match[0].startswith("\n") or not _is_abbreviation(before, match[0], self._text[match.end() :]):
                 return match.end()
         return 0
@@ -165,6 +168,8 @@ class ClauseSplitter:
             before, after = self._text[: match.start()], self._text[match.end() :].lstrip()
             between_digits = before[-1:].isdigit() and after[:1].isdigit()
             if between_digits or before.endswith(".") or len(_WORD.findall(before)) < MIN_WORDS:
+                continue
+            if match.end() == len(self._text) and not _is_plain(before):
                 continue
             return match.end()
         return 0
@@ -180,6 +185,11 @@ class ClauseSplitter:
         ends = [match.end() for match in _CLAUSE_END.finditer(head)]
         space = head.rfind(" ") + 1
         return next((cut for cut in (max(ends, default=0), space) if cut > MAX_CHARS // 4), MAX_CHARS)
+
+
+def _is_plain(before: str) -> bool:
+    """Whether a text ends in a word of letters alone, so that a mark behind it is no part of an address or a number."""
+    return before.split()[-1].strip("\"'“”‘’()[]").replace("'", "").replace("’", "").isalpha()
 
 
 def _is_abbreviation(before: str, mark: str, after: str) -> bool:

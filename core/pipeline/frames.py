@@ -22,6 +22,17 @@ class SpeechFrame(TTSAudioRawFrame):
 
 
 @dataclass
+class ForeseenTranscriptFrame(SystemFrame):
+    """What the user's turn will probably read, while it is not over yet.
+
+    An stt may send it at every pause. An llm may begin to think about it, and must not let
+    anybody hear of that until the turn has really ended with the same words.
+    """
+
+    text: str = ""
+
+
+@dataclass
 class CharacterChunkFrame(SystemFrame):
     """Frames of the character with the audio of their slots, leaving at their time.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +25,16 @@ from animacy.core.errors import InputError
 from animacy.core.film import FilmMeasure, FilmWriter, SoundMark, measure_film, read_audio
 from animacy.core.pipeline.frames import CharacterChunkFrame
 from animacy.core.provider import CharacterContext
+from animacy.core.threads import Priority, worker
 from animacy.core.video.contract import RenderedChunk, VideoFormat
 from animacy.plugins.file import FileSettings
 
-CHUNK_SECONDS = 0.02
+CHUNK_SECONDS = 0.032
+"""What Silero looks at in one go at 16 kHz: no sample waits for others."""
 VOICED_LEVEL = 0.02
 SPEECH_GAP_SECONDS = 0.4
-QUEUED_CHUNKS = 96
+QUEUED_CHUNKS = 144
+"""Six seconds of pictures, 400 MB at the most: writing waits while the cores answer."""
 MARK_SECONDS = 3.0
 UNHEARD_SECONDS = 6.0
 
@@ -230,7 +232,7 @@ class _Film(FrameProcessor):
         super().__init__()
         self._writer, self._video, self._user, self._microphone, self._end = writer, video, user_track, microphone, end
         self._queue: asyncio.Queue[RenderedChunk | None] = asyncio.Queue(QUEUED_CHUNKS)
-        self._pen = ThreadPoolExecutor(1, "film")
+        self._pen = worker("film", Priority.BACKGROUND)
         self._task: asyncio.Task[None] | None = None
         self._began: float | None = None
         self._mark: list[NDArray[np.int16]] = []

@@ -38,7 +38,7 @@ def _create(settings: KokoroSettings, character: CharacterContext) -> Any:
 
     voice = find_voice(settings.voice or character.voice, character.language)
     network = Network(model_of(settings), settings.threads or character.threads)
-    return KokoroTTS(Speaker(network, voice, settings.speed))
+    return KokoroTTS(Speaker(network, voice, settings.speed, openings=character.openings))
 
 
 @hookimpl

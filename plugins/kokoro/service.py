@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame, Frame, StartFrame
@@ -14,6 +13,7 @@ from pipecat.services.tts_service import TTSService
 from animacy.core.errors import AnimacyError
 from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.frames import SpeechFrame
+from animacy.core.threads import worker
 from animacy.plugins.kokoro.resample import resampled
 from animacy.plugins.kokoro.speaker import Speaker, Speech
 
@@ -30,12 +30,14 @@ class KokoroTTS(TTSService):
         super().__init__(
             push_start_frame=True,
             push_stop_frames=True,
+            # A slow machine may think for seconds between two clauses; the answer is over when the model says so.
+            stop_frame_timeout_s=30.0,
             settings=TTSSettings(model=speaker.network.model.name, voice=voice.name, language=voice.language),
         )
         # Pipecat 1.14 takes no aggregator as an argument; test_kokoro notices when this attribute goes.
         self._text_aggregator = ClauseAggregator(language=voice.language)  # type: ignore[assignment]
         self._speaker = speaker
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="kokoro")
+        self._worker = worker("kokoro")
 
     def can_generate_metrics(self) -> bool:
         """Time to the first sound, processing time and characters are reported."""

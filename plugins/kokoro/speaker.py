@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,12 @@ PAUSE = 0.04
 _CLOSERS = '"”) '
 
 
+KNOWN_WORDS = 5
+KNOWN_CLAUSES = 24
+"""A character begins many answers alike ("Good question!"). Clauses this short are kept, so many of them: heard again
+they cost nothing, at the moment at which the user waits."""
+
+
 class Speech(NamedTuple):
     """A piece of speech: mono 16-bit samples at 24 kHz.
 
@@ -43,7 +50,12 @@ class Speaker:
     sample_rate = SAMPLE_RATE
 
     def __init__(
-        self, network: Network, voice: Voice, speed: float = 1.0, windows: WindowSettings | None = None
+        self,
+        network: Network,
+        voice: Voice,
+        speed: float = 1.0,
+        windows: WindowSettings | None = None,
+        openings: Sequence[str] = (),
     ) -> None:
         self.voice = voice
         self.speed = speed
@@ -51,9 +63,11 @@ class Speaker:
         self._windows = windows or WindowSettings()
         self._phonemize: Phonemizer | None = None
         self._styles: Floats | None = None
+        self._openings = openings or ("Ready to speak.",)
+        self._known: OrderedDict[str, list[Speech]] = OrderedDict()
 
     def load(self) -> None:
-        """Load everything and speak once unheard, because the first run of a session is slow. Raises AnimacyError.
+        """Load everything and speak the openings unheard, because the first run is slow. Raises AnimacyError.
 
         Does nothing the second time; happens by itself with the first text.
         """
@@ -61,8 +75,9 @@ class Speaker:
             self.network.load()
             self._styles = self.voice.styles()
             self._phonemize = Phonemizer(is_british=self.voice.british)
-            for _ in self.clause("Ready to speak."):
-                pass
+            for opening in self._openings[:KNOWN_CLAUSES]:
+                for _ in self.clause(opening):
+                    pass
 
     def synthesize(self, text: str) -> Iterator[Speech]:
         """Speak a text of any length, sentence after sentence."""
@@ -73,8 +88,20 @@ class Speaker:
         """Speak one clause or sentence: a short piece first, then longer ones. Yields nothing if nothing is sayable."""
         self.load()
         assert self._phonemize is not None and self._styles is not None
+        text = text.strip()
+        if text in self._known:
+            self._known.move_to_end(text)
+            yield from self._known[text]
+            return
+        pieces = []
         for phonemes in self._phonemize(text):
-            yield from self._speak(phonemes, self._styles)
+            for piece in self._speak(phonemes, self._styles):
+                pieces.append(piece)
+                yield piece
+        if len(text.split()) <= KNOWN_WORDS:
+            self._known[text] = pieces
+            while len(self._known) > KNOWN_CLAUSES:
+                self._known.popitem(last=False)
 
     def _speak(self, phonemes: str, styles: Floats) -> Iterator[Speech]:
         tokens = vocabulary()

@@ -53,6 +53,7 @@ def _create(settings: LlamaSettings, character: CharacterContext) -> Any:
         runtime,
         prompt,
         name=character.name,
+        openings=character.openings,
         max_tokens=character.max_answer_tokens,
         max_sentences=settings.max_sentences,
         temperature=settings.temperature,

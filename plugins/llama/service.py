@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from loguru import logger
@@ -22,9 +23,25 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings
 
 from animacy.core.errors import ModelError
+from animacy.core.pipeline.frames import ForeseenTranscriptFrame
+from animacy.core.threads import worker
+from animacy.plugins.llama.opening import Opening, grammar
 from animacy.plugins.llama.prompt import Message, Prompt
 from animacy.plugins.llama.runtime import Runtime, Usage
 from animacy.plugins.llama.shaping import FENCE, Claims, Ending
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """An answer being written: to which messages, the texts so far, and how to stop it.
+
+    The queue holds no more than the tokens one answer may have.
+    """
+
+    messages: list[Message]
+    arrived: asyncio.Queue[str | None]
+    stop: threading.Event
+    writing: asyncio.Future[Usage | None]
 
 
 class LlamaLLM(LLMService):
@@ -34,6 +51,7 @@ class LlamaLLM(LLMService):
         runtime: the model.
         prompt: what it reads.
         name: the character's, for answers about itself.
+        openings: every answer begins with one of these, if there are any.
         max_tokens: an answer is cut off after so many, at the end of a sentence.
         max_sentences: an answer ends after so many.
         temperature, top_p, seed: sampling.
@@ -47,6 +65,7 @@ class LlamaLLM(LLMService):
         prompt: Prompt,
         *,
         name: str,
+        openings: Sequence[str] = (),
         max_tokens: int = 96,
         max_sentences: int = 3,
         temperature: float = 0.4,
@@ -71,9 +90,13 @@ class LlamaLLM(LLMService):
         self._runtime = runtime
         self._prompt = prompt
         self._character = name
+        self._openings = tuple(openings)
         self._max_sentences = max_sentences
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="llama")
+        self._worker = worker("llama")
         self._halt = threading.Event()  # of the answer under way
+        self._answering = False
+        self._draft: _Draft | None = None
+        self._context: LLMContext | None = None
         self._warm = False
 
     def can_generate_metrics(self) -> bool:
@@ -103,6 +126,7 @@ class LlamaLLM(LLMService):
         """Stop what is being written and free the model. May be called twice."""
         await super().cleanup()  # type: ignore[no-untyped-call]
         self._halt.set()
+        self._drop_draft()
         # The model must not be freed under a thread that writes with it: the last job of that thread frees it.
         try:
             self._worker.submit(self._runtime.close)
@@ -112,8 +136,10 @@ class LlamaLLM(LLMService):
         self._warm = False
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Answer an LLMContextFrame, pass everything else on."""
+        """Answer an LLMContextFrame, think ahead at a ForeseenTranscriptFrame, pass everything else on."""
         await super().process_frame(frame, direction)
+        if isinstance(frame, ForeseenTranscriptFrame):
+            self._think_ahead(frame.text)
         if not isinstance(frame, LLMContextFrame):
             await self.push_frame(frame, direction)
             return
@@ -169,39 +195,75 @@ class LlamaLLM(LLMService):
             stop.set()
             raise
 
-    async def _answer(self, context: LLMContext) -> None:
-        messages = self._prompt.messages([m for m in context.get_messages() if isinstance(m, dict)])
-        options = self._options()
-        claims, ending = Claims(self._character), Ending(options["max_tokens"], self._max_sentences)
+    def _begin(self, messages: list[Message]) -> _Draft:
+        """Start to write; the texts arrive in the draft's queue, None after the last one."""
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[str | None] = asyncio.Queue()
-        stop = self._halt = threading.Event()
+        stop = threading.Event()
 
-        def on_text(text: str | None) -> None:
+        def on_text(text: str) -> None:
             loop.call_soon_threadsafe(arrived.put_nowait, text)
 
-        await self.start_ttfb_metrics()
+        options = self._options()
+        if self._openings:
+            options["grammar"] = grammar(self._openings)
         writing = asyncio.ensure_future(self._write(messages, on_text, stop, options))
         writing.add_done_callback(lambda _: arrived.put_nowait(None))
+        return _Draft(messages, arrived, stop, writing)
+
+    def _think_ahead(self, text: str) -> None:
+        """Begin to answer what the user will probably have said. Nobody hears of it until the turn has ended so."""
+        if self._answering:
+            return
+        conversation = self._context.get_messages() if self._context is not None else []
+        said = [*(m for m in conversation if isinstance(m, dict)), {"role": "user", "content": text}]
+        messages = self._prompt.messages(said)
+        if self._draft is not None and self._draft.messages == messages:
+            return
+        self._drop_draft()
+        self._draft = self._begin(messages)
+
+    def _drop_draft(self) -> None:
+        if self._draft is not None:
+            self._draft.stop.set()
+            self._draft = None
+
+    def _take_draft(self, messages: list[Message]) -> _Draft:
+        """The draft that answers just this, or a new one."""
+        if self._draft is not None and self._draft.messages != messages:
+            self._drop_draft()
+        draft, self._draft = self._draft or self._begin(messages), None
+        return draft
+
+    async def _answer(self, context: LLMContext) -> None:
+        self._context = context
+        self._answering = True
+        draft = self._take_draft(self._prompt.messages([m for m in context.get_messages() if isinstance(m, dict)]))
+        max_tokens = self._options()["max_tokens"]
+        opening = Opening(self._openings)
+        claims, ending = Claims(self._character), Ending(max_tokens, self._max_sentences + bool(self._openings))
+        self._halt = draft.stop
+        await self.start_ttfb_metrics()
         tokens = 0
         try:
-            while (text := await arrived.get()) is not None:
+            while (text := await draft.arrived.get()) is not None:
                 tokens += 1
                 if tokens == 1:
                     await self.stop_ttfb_metrics()
                 if FENCE in text:
                     break
-                await self._say(ending.feed(claims.feed(text), tokens))
+                await self._say(ending.feed(claims.feed(opening.feed(text)), tokens))
                 if ending.done:
                     break
-            stop.set()
-            usage = await writing
+            draft.stop.set()
+            usage = await draft.writing
         finally:
-            stop.set()
-            if not writing.done():
-                writing.cancel()
+            self._answering = False
+            draft.stop.set()
+            if not draft.writing.done():
+                draft.writing.cancel()
         if not ending.done:
-            await self._say(ending.feed(claims.finish(), tokens))
+            await self._say(ending.feed(claims.feed(opening.finish()) + claims.finish(), tokens))
             await self._say(ending.finish(cut_off=usage is not None and usage.cut_off))
         if usage is not None:
             logger.debug(f"{self}: {usage.written} tokens, read {usage.prompt - usage.cached} of {usage.prompt}")

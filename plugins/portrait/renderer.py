@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 
+from animacy.core.threads import worker
 from animacy.core.video.contract import CharacterState, Portrait, RenderedChunk, RGBFrame, VideoFormat, Viseme
 from animacy.plugins.portrait.motion import Director
 from animacy.plugins.portrait.pose import Mouth, Pose
@@ -48,7 +49,7 @@ class PortraitRenderer:
     async def start(self, portrait: Portrait, output: VideoFormat) -> None:
         """Analyse the portrait and make ready to draw. Raises InputError when no face is found and none is given."""
         self._output = output
-        self._pool = ThreadPoolExecutor(1, "portrait")
+        self._pool = worker("portrait")
         self._queue = SpeechQueue(output.sample_rate, output.samples_per_frame)
         settings = self._settings
         self._director = Director(output.fps, output.sample_rate, settings.seed, settings.motion, settings.blink)

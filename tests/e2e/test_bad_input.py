@@ -1,4 +1,4 @@
-"""What users get wrong: one clear message, one exit code, nothing left behind, no hang. Through the real command line."""
+"""What users get wrong: one message, one exit code, nothing left behind, no hang. Through the real command line."""
 
 from __future__ import annotations
 

@@ -201,3 +201,20 @@ def test_provider_names_its_model_and_makes_the_service():
     made = provider.create(WhisperSettings(threads=1), CharacterContext("Iris", language="de-DE"))
     assert isinstance(made, WhisperSTT)
     assert (made._recogniser.language, made._recogniser.threads) == ("de", 1)
+
+
+def test_a_pause_is_noticed_once_and_silence_after_it_is_silence():
+    from animacy.plugins.whisper.pauses import PAUSE, Pauses
+
+    pauses, rate = Pauses(16_000), 16_000
+    generator = np.random.default_rng(1)
+    speech = (generator.normal(0, 0.1, rate // 50)).astype(np.float32)
+    quiet = (generator.normal(0, 0.001, rate // 50)).astype(np.float32)
+    assert not any(pauses.hear(speech) for _ in range(20))
+    heard = [pauses.hear(quiet) for _ in range(20)]
+    assert heard.count(True) == 1
+    assert heard.index(True) == round(PAUSE * 50) - 1
+    assert pauses.is_silent(np.tile(quiet, 5))
+    assert not pauses.is_silent(np.concatenate([quiet, speech]))
+    assert not pauses.hear(speech)
+    assert [pauses.hear(quiet) for _ in range(6)].count(True) == 1

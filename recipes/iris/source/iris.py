@@ -71,8 +71,6 @@ RECIPE = {  # macro shape: woman of ~35
     # face
     "head/head-oval": 0.85,
     "head/head-scale-horiz-decr": 0.30,
-    "cheek/l-cheek-bones-incr": 0.25,
-    "cheek/r-cheek-bones-incr": 0.22,
     "cheek/l-cheek-bones-incr": 0.4,
     "cheek/r-cheek-bones-incr": 0.36,
     "cheek/l-cheek-inner-decr": 0.15,
@@ -391,7 +389,6 @@ body.data.materials.append(m.m)
 
 # eyes: concave iris inside, wet transparent shell outside
 def eye(c, tag):
-    toward = np.array([0, -1.0, 0.0])
 
     def ball(name, R, fn, n=96, k=64):
         vs, fs = [], []
@@ -668,7 +665,6 @@ def guides(P, Nn):
     length = rng.normal(0.246, 0.008, n) - 0.075 * np.clip((EZ + 0.09 - P[:, 2]) / 0.12, 0, 1)
     p = P.copy()
     for k in range(1, K):
-        t = k / K
         rel = p - hc
         ax = p[:, 0] * side
         lat = np.clip((0.078 - ax) / 0.04, -0.45, 1) * np.where(p[:, 2] > EZ - 0.12, 1, 0.0)
