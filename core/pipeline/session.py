@@ -85,11 +85,13 @@ class Session:
         return Parts(transport=transport, video=processor, **products)
 
     async def _timed(self, role: str, loading: Any) -> None:
+        name = self.loaded.providers[cast(Any, role)].name
+        self.note(f"{role}: loading {name} ...")
         began = time.monotonic()
         await loading
         seconds = time.monotonic() - began
         self.start_up[role] = round(seconds, 3)
-        self.note(f"{role}: {self.loaded.providers[cast(Any, role)].name} ready in {seconds:.1f} s")
+        self.note(f"{role}: {name} ready in {seconds:.1f} s")
 
     async def _converse(self, parts: Parts) -> Report:
         transport = parts.transport

@@ -45,5 +45,5 @@ def _create(settings: KokoroSettings, character: CharacterContext) -> Any:
 def tts_providers() -> Provider:
     """Offer `plugin: kokoro`."""
     return Provider(
-        "kokoro", KokoroSettings, _create, _models, "Kokoro-82M on this machine, first sound after about 0.4 s"
+        "kokoro", KokoroSettings, _create, _models, "Kokoro-82M on this machine, first sound after about 0.6 s"
     )

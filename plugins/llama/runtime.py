@@ -54,7 +54,7 @@ class Runtime:
             return
         file = gguf_file(self.model.ensure())
         # Read once by the OpenMP library when it is loaded. By default its threads spin while they wait for each other,
-        # and with a core that is busy otherwise reading a dozen tokens was seen to take 6 s in place of 0.2.
+        # and on two cores that are busy otherwise a whole conversation was seen to take several times as long.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         try:
             import xllamacpp

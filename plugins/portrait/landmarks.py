@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,6 +63,20 @@ class Face:
     score: float
 
 
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep the lines that LiteRT's C++ writes about itself off the terminal; its errors come as exceptions."""
+    sys.stderr.flush()
+    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
 def _sigmoid(x: F32) -> F32:
     return np.asarray(1 / (1 + np.exp(-np.clip(x, -60, 60))), np.float32)
 
@@ -71,7 +88,7 @@ class FaceLandmarker:
         from ai_edge_litert.interpreter import Interpreter
 
         self._models: dict[str, Any] = {}
-        with zipfile.ZipFile(task) as parts:
+        with zipfile.ZipFile(task) as parts, _quiet_stderr():
             for name in ("face_detector", "face_landmarks_detector", "face_blendshapes"):
                 model = Interpreter(model_content=parts.read(f"{name}.tflite"), num_threads=threads)
                 model.allocate_tensors()

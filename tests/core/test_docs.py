@@ -32,6 +32,14 @@ def test_every_key_of_a_recipe_is_documented():
         assert f"`{key}" in text
 
 
+def test_every_setting_of_a_built_in_plugin_is_in_its_readme(plugins):
+    for record in plugins.loaded:
+        for _, provider in record.providers if record.origin == "built in" else ():
+            text = (ROOT / "plugins" / record.name / "README.md").read_text()
+            for key in provider.settings.model_fields:
+                assert f"| `{key}`" in text, f"{record.name}: {key}"
+
+
 def test_defaults_in_the_documents_are_the_real_ones():
     text = (DOCS / "recipes.md").read_text()
     for section, model in (("turn_taking", TurnTaking), ("limits", Limits)):
