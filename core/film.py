@@ -36,9 +36,9 @@ class FilmWriter:
     """
 
     def __init__(self, path: Path, video: VideoFormat, second_track: bool = False) -> None:
+        check_writable(path)
         if path.suffix.lower() not in SUFFIXES:
             raise InputError(f"{path} is not a film's name", f"End it in one of {', '.join(SUFFIXES)}.")
-        check_writable(path)
         self.path = path
         self.frames = 0
         self._video = video

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -64,8 +65,11 @@ def load_image(path: Path) -> NDArray[np.uint8]:
     except InputError:
         raise
     except Image.DecompressionBombError as error:
+        pixels = re.search(r"\((\d+) pixels\)", str(error))
         raise InputError(
-            f"image {path} is too large ({error})",
+            f"image {path} is too large ({int(pixels[1]) / 1e6:.0f} megapixels)"
+            if pixels
+            else f"image {path} is too large",
             f"Scale it down to at most {MAX_PIXELS // 1_000_000} megapixels.",
         ) from error
     except UnidentifiedImageError as error:
