@@ -133,7 +133,9 @@ class ClauseSplitter:
         self._text += text
         while cut := self._cut():
             clause, self._text = self._text[:cut], self._text[cut:]
-            if clause.strip():
+            # A sentence of a few words, such as an opening, is soon over: what follows is waited for as much.
+            is_opening = clause.rstrip().endswith((".", "!", "?", "…")) and len(_WORD.findall(clause)) <= BREAK_WORDS
+            if clause.strip() and not is_opening:
                 self._first = False
             yield clause
 

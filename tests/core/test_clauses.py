@@ -110,6 +110,14 @@ def test_the_first_clause_leaves_at_the_first_comma_and_the_rest_by_sentences():
     ]
 
 
+def test_after_a_short_opening_the_next_clause_is_early_too():
+    assert clauses("Ah, good question! In old paintings, the colours fade, for light breaks them down.") == [
+        "Ah, good question!",
+        "In old paintings,",
+        "the colours fade, for light breaks them down.",
+    ]
+
+
 def test_two_words_are_no_first_clause():
     assert clauses("Well, yes, that is so. Fine.")[0] == "Well, yes, that is so."
 
