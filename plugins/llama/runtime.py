@@ -54,7 +54,7 @@ class Runtime:
             return
         file = gguf_file(self.model.ensure())
         # Read once by the OpenMP library when it is loaded. By default its threads spin while they wait for each other,
-        # and on two cores that are busy otherwise a whole conversation was seen to take several times as long.
+        # and on two cores that are busy otherwise an answer was seen to come two to three times as late.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         try:
             import xllamacpp

@@ -124,7 +124,7 @@ class LlamaLLM(LLMService):
 
     async def cleanup(self) -> None:
         """Stop what is being written and free the model. May be called twice."""
-        await super().cleanup()  # type: ignore[no-untyped-call]
+        await super().cleanup()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
         self._halt.set()
         self._drop_draft()
         # The model must not be freed under a thread that writes with it: the last job of that thread frees it.

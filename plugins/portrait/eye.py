@@ -160,7 +160,7 @@ def _eyeball(rest: Pixels, upper: F32, lower: F32, rim: F32, opening: float) -> 
     return np.asarray(np.round(ball), np.uint8)
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]  # numba
 def _sample(picture: Pixels, x: float, y: float, c: int) -> float:
     height, width = picture.shape[0], picture.shape[1]
     x = min(max(x, 0.0), width - 1.001)
@@ -172,12 +172,12 @@ def _sample(picture: Pixels, x: float, y: float, c: int) -> float:
     return float(top * (1 - v) + low * v)
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]  # numba
 def _softplus(x: float) -> float:
     return x if x > 30.0 else float(np.log1p(np.exp(x)))
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]  # numba
 def _draw(
     out: Pixels,
     rest: Pixels,

@@ -103,14 +103,14 @@ def _rounded(contour: F32) -> F32:
     return np.asarray(np.stack(parts, 1).reshape(-1, 2), np.float32)
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]  # numba
 def _step(edge: float, x: float, soft: float) -> float:
     """0 below the edge, 1 above it, smooth within `soft`."""
     t = min(max((x - edge) / (2 * soft) + 0.5, 0.0), 1.0)
     return t * t * (3 - 2 * t)
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]  # numba
 def _gap(u: float, upper: bool) -> float:
     """How near u (mouth widths from the middle) is to a gap between teeth: 1 on it, 0 away from it."""
     a = abs(u)
@@ -124,7 +124,7 @@ def _gap(u: float, upper: bool) -> float:
     return float(np.exp(-((nearest / 0.011) ** 2)))
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]  # numba
 def _paint(
     out: Pixels,
     mask: Pixels,

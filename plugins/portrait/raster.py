@@ -22,7 +22,7 @@ def packed(texture: Pixels) -> Packed:
     return texture.view("<u4")[..., 0]
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]  # numba
 def draw_mesh(frame: Pixels, texture: Packed, points: F32, texels: F32, triangles: I32, solid: Pixels) -> None:
     """Draw triangles over the frame, in order.
 

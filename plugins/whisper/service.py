@@ -84,7 +84,7 @@ class WhisperSTT(SegmentedSTTService):
 
     async def cleanup(self) -> None:
         """Release the thread; a transcription under way (0.3 s) ends unheard."""
-        await super().cleanup()  # type: ignore[no-untyped-call]
+        await super().cleanup()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
         await self._forget_guess()
         self._worker.shutdown(wait=False, cancel_futures=True)
 
