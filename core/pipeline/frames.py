@@ -33,6 +33,22 @@ class ForeseenTranscriptFrame(SystemFrame):
 
 
 @dataclass
+class FlushFrame(SystemFrame):
+    """A turn was cut: what the client has of it and did not play yet must be dropped.
+
+    Parameters:
+        turn: the cut turn.
+        at_index: index of the first frame that does not carry it any more.
+        final: False while it is not clear whether the user really interrupts; what was cut may then go on under a new
+            turn number. If they do, the same turn is flushed again with True.
+    """
+
+    turn: int = 0
+    at_index: int = 0
+    final: bool = True
+
+
+@dataclass
 class CharacterChunkFrame(SystemFrame):
     """Frames of the character with the audio of their slots, leaving at their time.
 
