@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,13 +30,17 @@ class TurnReport(Part):
     character: Annotated[str, Field(description="Text given to the voice.")] = ""
     user_speech_end: Annotated[float, Field(description="Seconds from the start of the film.")]
     speech_end_from: Annotated[
-        Literal["signal", "vad"], Field(description="Measured on the recording, or told by the voice detector.")
+        Literal["signal", "vad", "text"],
+        Field(description="Measured on the recording, told by the voice detector, or when the user sent a text."),
     ]
     turn_decision: Seconds = None
     final_transcript: Seconds = None
     first_llm_token: Seconds = None
     first_tts_audio: Seconds = None
     first_response_frame: Seconds = None
+    substance: Annotated[
+        float | None, Field(description="First word after the opening, where an answer begins with one.")
+    ] = None
     speech_start: Annotated[
         float | None, Field(description="First frame that carries the answer, seconds in the film.")
     ] = None
@@ -44,6 +48,50 @@ class TurnReport(Part):
         float | None, Field(description="Last frame that carries the answer, seconds in the film.")
     ] = None
     interrupted: bool = False
+    barge_in_ms: Annotated[
+        float | None, Field(description="From the voice of who interrupted to the cut; the client's part comes on top.")
+    ] = None
+
+
+MOMENTS = (
+    "turn_decision",
+    "final_transcript",
+    "first_llm_token",
+    "first_tts_audio",
+    "first_response_frame",
+    "substance",
+)
+"""The moments of a turn, as TurnReport names them."""
+
+STAGES = ("stt", "turn", "llm", "tts", "video")
+
+
+class Stage(NamedTuple):
+    """A part of the way to an answer: its name (one of STAGES), begin and end in seconds after the user's speech."""
+
+    name: str
+    begin: float
+    end: float
+
+
+def stages_of(turn: TurnReport) -> list[Stage]:
+    """The stages that a turn came through. Hearing and deciding go side by side, the others one after the other.
+
+    The language model counts from when its answer may be heard, for it may think ahead.
+    """
+    decided = max(turn.turn_decision or 0.0, turn.final_transcript or 0.0)
+    ends = {
+        "stt": (0.0, turn.final_transcript),
+        "turn": (0.0, turn.turn_decision),
+        "llm": (decided, turn.first_llm_token),
+        "tts": (turn.first_llm_token, turn.first_tts_audio),
+        "video": (turn.first_tts_audio, turn.first_response_frame),
+    }
+    return [
+        Stage(name, min(begin, end), end)
+        for name, (begin, end) in ends.items()
+        if begin is not None and end is not None
+    ]
 
 
 class FrameCounts(Part):
