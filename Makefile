@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
-.PHONY: setup demo test lint bench schemas clean
+PAGE := plugins/web/client
+.PHONY: setup demo film test lint bench page schemas clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -13,6 +14,9 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 demo: setup
+	$(BIN)/animacy run recipes/iris/recipe.yaml
+
+film: setup
 	mkdir -p $(OUT)
 	$(BIN)/animacy run recipes/iris/recipe.yaml --input recipes/iris/question.flac --output $(OUT)/answer.mp4 \
 		--report $(OUT)/report.json --waterfall $(OUT)/waterfall.png --sheet $(OUT)/contact-sheet.png
@@ -30,6 +34,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python benchmarks/renderer.py
+
+# The page is committed built, so that nobody else needs Node.
+page:
+	cd $(PAGE) && npm ci && npm run test && npm run build
 
 schemas: setup
 	$(BIN)/animacy recipe schema > docs/recipe.schema.json

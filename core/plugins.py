@@ -25,7 +25,7 @@ from animacy.core.provider import Provider, Settings
 
 GROUP = "animacy"
 LOAD_VARIABLE = "ANIMACY_LOAD_PLUGINS"
-BUILT_IN = ("whisper", "llama", "kokoro", "portrait", "file")
+BUILT_IN = ("whisper", "llama", "kokoro", "portrait", "file", "web")
 
 Role = Literal["stt", "llm", "tts", "video", "transport"]
 ROLES: tuple[Role, ...] = get_args(Role)

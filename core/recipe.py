@@ -157,6 +157,9 @@ class Limits(Section):
     max_duration: Annotated[float, Field(gt=0, le=86_400, description="Seconds after which a session ends.")] = 3600.0
     max_answer_tokens: Annotated[int, Field(ge=8, le=1024, description="Longest answer of the language model.")] = 80
     threads: Annotated[int, Field(ge=1, le=64, description="Compute threads a local model may use.")] = 2
+    sessions: Annotated[
+        int, Field(ge=1, le=1000, description="Visitors a live character talks with at the same time.")
+    ] = 1
 
 
 class Recipe(Section):
@@ -167,7 +170,7 @@ class Recipe(Section):
     llm: PluginSection = PluginSection(plugin="llama")
     tts: PluginSection = PluginSection(plugin="kokoro")
     video: VideoSection = VideoSection()
-    transport: PluginSection = PluginSection(plugin="file")
+    transport: PluginSection = PluginSection(plugin="web")
     turn_taking: TurnTaking = TurnTaking()
     limits: Limits = Limits()
 

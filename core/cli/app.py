@@ -45,12 +45,14 @@ def run(
     report: Annotated[OptionalPath, typer.Option(help="Where to write the report, as JSON.")] = None,
     waterfall: Annotated[OptionalPath, typer.Option(help="Where to draw the latency waterfall (PNG).")] = None,
     sheet: Annotated[OptionalPath, typer.Option(help="Where to draw a contact sheet of the film (PNG).")] = None,
+    host: Annotated[Optional[str], typer.Option(help="Address to serve the page at.")] = None,  # noqa: UP045
+    port: Annotated[Optional[int], typer.Option(help="Port of the page; 0 for any.", min=0, max=65535)] = None,  # noqa: UP045
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the pipeline logs.")] = False,
 ) -> None:
-    """Hold a conversation with a character: stream a recording to it and film what it does."""
-    from animacy.core.cli.run import run_character
+    """Talk with a character: in the browser, or with --input and --output a recording to it, filmed."""
+    from animacy.core.cli.run import Asked, run_character
 
-    run_character(plugins(), recipe, input, output, report, waterfall, sheet, verbose)
+    run_character(plugins(), recipe, Asked(input, output, report, waterfall, sheet, host, port), verbose)
 
 
 @app.command()

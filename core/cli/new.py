@@ -31,7 +31,7 @@ stt: whisper
 llm: llama
 tts: kokoro
 video: {{plugin: portrait}}
-transport: file
+transport: web
 """
 
 

@@ -70,7 +70,7 @@ async def _render(loaded: LoadedRecipe, writer: FilmWriter, text: str | None, au
 
 async def _speech(loaded: LoadedRecipe, text: str) -> list[Line]:
     from animacy.core.pipeline.frames import SpeechFrame
-    from animacy.core.pipeline.session import Loadable
+    from animacy.core.pipeline.loading import Loadable
     from animacy.core.pipeline.speech import speak
 
     tts = loaded.create("tts")

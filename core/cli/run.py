@@ -6,6 +6,8 @@ import asyncio
 import dataclasses
 import signal
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from animacy.core.contact_sheet import draw_contact_sheet
 from animacy.core.errors import InputError
 from animacy.core.film import check_writable
 from animacy.core.models import Model, fetch_all
+from animacy.core.pipeline.transport import Server, Transport
 from animacy.core.plugins import ROLES, Plugins
 from animacy.core.recipe_loader import LoadedRecipe, load_recipe
 from animacy.core.waterfall import draw_waterfall
@@ -30,50 +33,84 @@ ADVICE = {
 }
 
 
-def run_character(
-    plugins: Plugins,
-    recipe: Path,
-    input_path: Path | None,
-    output: Path | None,
-    report: Path | None,
-    waterfall: Path | None,
-    sheet: Path | None,
-    verbose: bool,
-) -> None:
-    """Hold one conversation. Exits with 0 when the character has answered, 130 when interrupted (the film is kept)."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says beside the recipe."""
+
+    input: Path | None = None
+    output: Path | None = None
+    report: Path | None = None
+    waterfall: Path | None = None
+    sheet: Path | None = None
+    host: str | None = None
+    port: int | None = None
+
+
+def run_character(plugins: Plugins, recipe: Path, asked: Asked, verbose: bool) -> None:
+    """Hold conversations: with a recording, or with whoever opens the page.
+
+    A recorded one exits with 0 when the character has answered, 130 when interrupted (the film is kept).
+    """
     quieten(verbose)
-    loaded = with_files(load_recipe(recipe, plugins), input_path, output)
-    for path in (report, waterfall, sheet):
+    loaded = with_transport(load_recipe(recipe, plugins), plugins, asked)
+    transport = loaded.create("transport")
+    if isinstance(transport, Server):
+        from animacy.core.cli.serve import serve
+
+        serve(loaded, plugins, transport)
+        return
+    for path in (asked.report, asked.waterfall, asked.sheet):
         if path is not None:
             check_writable(path)
-    if (waterfall or sheet) and loaded.recipe.transport.plugin != "file":
-        raise InputError("--waterfall and --sheet go with a recording", "Give --input and --output.")
     fetch_all(models_of(loaded))
-    result = asyncio.run(_converse(loaded, plugins))
-    if report is not None:
-        result.write(report)
-    if waterfall is not None:
-        draw_waterfall(result, waterfall)
-    if sheet is not None and result.film is not None:
-        draw_contact_sheet(Path(result.film.path), sheet)
+    result = asyncio.run(_converse(loaded, plugins, transport))
+    if asked.report is not None:
+        result.write(asked.report)
+    if asked.waterfall is not None:
+        draw_waterfall(result, asked.waterfall)
+    if asked.sheet is not None and result.film is not None:
+        draw_contact_sheet(Path(result.film.path), asked.sheet)
     _summarise(result)
     code = EXIT_BY_ENDING[result.ended]
     if code:
         raise typer.Exit(code)
 
 
-def with_files(loaded: LoadedRecipe, input_path: Path | None, output: Path | None) -> LoadedRecipe:
-    """The recipe with the files of the command line; only the file transport takes any."""
-    given = {key: value for key, value in (("input", input_path), ("output", output)) if value is not None}
-    if not given:
-        return loaded
-    if loaded.recipe.transport.plugin != "file":
-        raise InputError(
-            f"--input and --output need the file transport, the recipe names {loaded.recipe.transport.plugin!r}",
-            "Write `transport: file`.",
+def with_transport(loaded: LoadedRecipe, plugins: Plugins, asked: Asked) -> LoadedRecipe:
+    """The recipe with the transport as the command line wants it. Raises InputError for options that don't fit.
+
+    `--input` and `--output` mean a recording, whatever the recipe says for live use.
+    """
+    name = loaded.recipe.transport.plugin
+    files = _given(input=asked.input, output=asked.output)
+    if files and name != "file":
+        file = plugins.get("transport", "file")
+        loaded = dataclasses.replace(
+            loaded,
+            providers={**loaded.providers, "transport": file},
+            settings={**loaded.settings, "transport": file.settings()},
         )
-    settings = loaded.settings["transport"].model_copy(update=given)
-    return dataclasses.replace(loaded, settings={**loaded.settings, "transport": settings})
+    elif not files and name != "file":
+        reports = _given(report=asked.report, waterfall=asked.waterfall, sheet=asked.sheet)
+        if reports:
+            raise InputError(f"{_options(reports)} goes with a recording", "Give --input and --output.")
+    address = _given(host=asked.host, port=asked.port)
+    settings = loaded.settings["transport"]
+    unknown = [key for key in address if key not in type(settings).model_fields]
+    if unknown:
+        raise InputError(
+            f"{_options(unknown)} goes with a transport that serves", "Leave it out, or write `transport: web`."
+        )
+    changed = settings.model_copy(update={**files, **address})
+    return dataclasses.replace(loaded, settings={**loaded.settings, "transport": changed})
+
+
+def _given(**options: object) -> dict[str, object]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _options(names: Iterable[str]) -> str:
+    return " and ".join(f"--{name}" for name in names)
 
 
 def models_of(loaded: LoadedRecipe) -> list[Model]:
@@ -81,10 +118,10 @@ def models_of(loaded: LoadedRecipe) -> list[Model]:
     return [model for role in ROLES for model in loaded.providers[role].models(loaded.settings[role])]
 
 
-async def _converse(loaded: LoadedRecipe, plugins: Plugins) -> Report:
+async def _converse(loaded: LoadedRecipe, plugins: Plugins, transport: Transport) -> Report:
     from animacy.core.pipeline.session import Session
 
-    session = Session(loaded, plugins, note=lambda line: print(line, file=sys.stderr))
+    session = Session(loaded, plugins, transport, note=lambda line: print(line, file=sys.stderr))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _stop_then_leave, session.stop)

@@ -1,4 +1,4 @@
-"""One conversation from the first load to the report: build, load, run, stop, account for it."""
+"""One conversation with whoever is at the other end of a transport, from the first load to the report."""
 
 from __future__ import annotations
 
@@ -7,40 +7,35 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, cast
 
 from pipecat.frames.frames import ErrorFrame, TTSSpeakFrame
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.workers.runner import WorkerRunner
 
 from animacy.core.errors import AnimacyError
+from animacy.core.pipeline.loading import Note, Products
+from animacy.core.pipeline.metrics import Metrics
 from animacy.core.pipeline.pipeline import Parts, build_pipeline
 from animacy.core.pipeline.processor import CharacterVideoProcessor
-from animacy.core.pipeline.timeline import Timeline, TurnTimes
-from animacy.core.pipeline.transport import Transport
+from animacy.core.pipeline.timeline import Timeline
+from animacy.core.pipeline.transport import LiveTransport, Transport
 from animacy.core.plugins import ROLES, Plugins
 from animacy.core.recipe_loader import LoadedRecipe
 from animacy.core.report import FilmReport, FrameCounts, ModelReport, Report, TurnReport
 
+RTVI = RTVIObserverParams(system_logs_enabled=False, metrics_enabled=False, bot_llm_enabled=True)
+"""What a live client is told as RTVI messages."""
+
 Ended = Literal["done", "interrupted", "no speech", "no answer", "time limit"]
-Note = Callable[[str], None]
 
 
-@runtime_checkable
-class Loadable(Protocol):
-    """A product that has something heavy to load. The session awaits it before the conversation starts."""
-
-    async def load(self) -> None:
-        """Load and warm up, off the event loop. Raises AnimacyError with a remedy."""
-        ...
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Session:
     """A conversation with a character. `run` may be awaited once; `stop` ends it early from a signal handler.
 
@@ -49,8 +44,11 @@ class Session:
 
     loaded: LoadedRecipe
     plugins: Plugins
+    transport: Transport
     note: Note = print
+    metrics: Metrics = field(default_factory=Metrics)
     start_up: dict[str, float] = field(default_factory=dict)
+    _number: int = 0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _errors: list[BaseException] = field(default_factory=list)
     _failed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -61,42 +59,45 @@ class Session:
 
     async def run(self) -> Report:
         """Hold the conversation. Raises AnimacyError when a part cannot be loaded or fails for good."""
-        recipe = self.loaded.recipe
-        transport = cast(Transport, self.loaded.create("transport"))
-        video = recipe.video.video_format()
         parts: Parts | None = None
+        ended = "failed"
+        self._number = self.metrics.session_started(self.loaded.recipe.transport.plugin)
         try:
-            await transport.open(video)
-            parts = await self._until_stopped(self._load(transport))
-            return await self._converse(parts)
+            await self.transport.open(self.loaded.recipe.video.video_format())
+            parts = await self._until_stopped(self._load())
+            self.metrics.frames(parts.video.runner.stats, self._number)
+            report = await self._converse(parts)
+            ended = report.ended
+            return report
         finally:
             if parts is not None:
                 await parts.video.runner.close()
-            await transport.close()
+            await self.transport.close()
+            self.metrics.session_ended(self._number, ended)
 
-    async def _load(self, transport: Transport) -> Parts:
-        recipe = self.loaded.recipe
-        products = {role: self.loaded.create(role) for role in ("stt", "llm", "tts")}
-        processor = CharacterVideoProcessor(self.loaded.create("video"), recipe.video.video_format())
-        await self._timed("video", processor.runner.prepare(self.loaded.portrait))
-        for role, product in products.items():
-            if isinstance(product, Loadable):
-                await self._timed(role, product.load())
-        return Parts(transport=transport, video=processor, **products)
-
-    async def _timed(self, role: str, loading: Any) -> None:
-        name = self.loaded.providers[cast(Any, role)].name
-        self.note(f"{role}: loading {name} ...")
-        began = time.monotonic()
-        await loading
-        seconds = time.monotonic() - began
-        self.start_up[role] = round(seconds, 3)
-        self.note(f"{role}: {name} ready in {seconds:.1f} s")
+    async def _load(self) -> Parts:
+        products = Products(self.loaded, self.note)
+        try:
+            await products.load()
+        except BaseException:
+            await products.close()
+            raise
+        self.start_up = products.seconds
+        video = CharacterVideoProcessor(products.renderer, self.loaded.recipe.video.video_format())
+        return Parts(transport=self.transport, stt=products.stt, llm=products.llm, tts=products.tts, video=video)
 
     async def _converse(self, parts: Parts) -> Report:
         transport = parts.transport
+        live = transport if isinstance(transport, LiveTransport) else None
         speech_end = getattr(transport, "speech_end", None)
-        timeline = Timeline(speech_end)
+        began = time.monotonic()
+        timeline = Timeline(
+            speech_end,
+            fps=self.loaded.recipe.video.fps,
+            openings=self.loaded.recipe.character.openings,
+            on_turn=self._note_turn,
+            on_first_frame=lambda: self.metrics.first_frame(time.monotonic() - began, self._number),
+        )
         context = LLMContext()
         worker = PipelineWorker(
             build_pipeline(parts, self.loaded.recipe.turn_taking, context),
@@ -106,7 +107,8 @@ class Session:
                 enable_metrics=True,
             ),
             observers=[timeline],
-            enable_rtvi=False,
+            enable_rtvi=live is not None,
+            rtvi_observer_params=RTVI,
             enable_turn_tracking=False,
             idle_timeout_secs=None,
             processor_unusable_policy=ProcessorUnusablePolicy.CONTINUE,
@@ -115,7 +117,6 @@ class Session:
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(worker)
         started = datetime.now(UTC)
-        began = time.monotonic()
         running = asyncio.create_task(runner.run(), name="pipeline")
         try:
             greeting = self.loaded.recipe.character.greeting
@@ -131,6 +132,11 @@ class Session:
         if self._errors:
             raise self._errors[0]
         return await self._report(parts, timeline, ended, started, time.monotonic() - began)
+
+    def _note_turn(self, turn: TurnReport) -> None:
+        self.metrics.turn(turn, self._number)
+        if isinstance(self.transport, LiveTransport):
+            self.transport.note_turn(turn)
 
     def _listen_for_errors(self, worker: PipelineWorker) -> None:
         async def on_pipeline_error(_: PipelineWorker, frame: ErrorFrame) -> None:
@@ -183,8 +189,6 @@ class Session:
     async def _report(
         self, parts: Parts, timeline: Timeline, ended: Ended, started: datetime, seconds: float
     ) -> Report:
-        fps = self.loaded.recipe.video.fps
-        origin = timeline.first_frame or 0.0
         stats = parts.video.runner.stats
         film = await asyncio.to_thread(self._film, parts.transport)
         return Report(
@@ -194,11 +198,7 @@ class Session:
             seconds=round(seconds, 3),
             ended=ended,
             start_up=self.start_up,
-            turns=[
-                turn_report(index, turn, origin, fps)
-                for index, turn in enumerate(timeline.turns)
-                if turn.speech_end is not None
-            ],
+            turns=timeline.reports(),
             frames=FrameCounts(
                 sent=stats.sent,
                 late=stats.late,
@@ -242,31 +242,6 @@ class Session:
             if not models:
                 rows.append(ModelReport(role=role, plugin=provider.name, version=version))
         return rows
-
-
-def turn_report(index: int, turn: TurnTimes, origin: float, fps: int) -> TurnReport:
-    """A turn's moments as seconds after the end of the user's speech."""
-    end = turn.speech_end
-    assert end is not None
-
-    def after(moment: float | None) -> float | None:
-        return None if moment is None else round(moment - end, 3)
-
-    return TurnReport(
-        index=index,
-        user=" ".join(turn.user),
-        character=" ".join(turn.character),
-        user_speech_end=round(end - origin, 3),
-        speech_end_from="signal" if turn.signal_end is not None else "vad",
-        turn_decision=after(turn.turn_decision),
-        final_transcript=after(turn.final_transcript),
-        first_llm_token=after(turn.first_llm_token),
-        first_tts_audio=after(turn.first_tts_audio),
-        first_response_frame=after(turn.first_response_frame),
-        speech_start=None if turn.first_index is None else round(turn.first_index / fps, 3),
-        speech_end=None if turn.last_index is None else round((turn.last_index + 1) / fps, 3),
-        interrupted=turn.interrupted,
-    )
 
 
 def machine() -> dict[str, str]:

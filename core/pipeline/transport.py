@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pipecat.processors.frame_processor import FrameProcessor
 
+from animacy.core.report import TurnReport
 from animacy.core.video.contract import VideoFormat
+
+if TYPE_CHECKING:
+    from animacy.core.pipeline.host import Host
 
 
 @runtime_checkable
@@ -19,6 +23,9 @@ class Transport(Protocol):
 
     greets: bool
     """Whether the character speaks first (a live room) or waits (a recording)."""
+
+    playout_delay: float
+    """Seconds from the moment a chunk leaves until its sound is heard; may change while the session goes on."""
 
     def input(self) -> FrameProcessor:
         """The processor at the head of the pipeline."""
@@ -38,4 +45,29 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Finish what was begun, whatever happened before. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class LiveTransport(Transport, Protocol):
+    """A transport with somebody at the other end, who is sent RTVI messages and told how a turn went."""
+
+    def note_turn(self, turn: TurnReport) -> None:
+        """A turn was answered, or cut."""
+        ...
+
+
+@runtime_checkable
+class Server(Protocol):
+    """What a transport plugin makes when people come and go: each visitor becomes a transport of its own.
+
+    `animacy run` loads the recipe's models once, in a Host, and lets the server hold conversations in it.
+    """
+
+    async def bind(self) -> str:
+        """Take the port, before any model is loaded. Returns the address for people. Raises InputError."""
+        ...
+
+    async def serve(self, host: Host) -> None:
+        """Serve until cancelled, then let go of everything."""
         ...

@@ -51,6 +51,7 @@ class FileTransport:
                 "the file transport needs a recording and a film", "Give --input question.wav --output answer.mp4."
             )
         self.greets = settings.greet
+        self.playout_delay = 0.0
         self.outcome = "done"
         self._settings, self._context = settings, context
         self._end = _Ending(settings)
