@@ -120,6 +120,7 @@ class SoundEncoder:
         self._waiting = np.zeros(0, np.int16)
         self._position: int | None = None
         self._turn = 0
+        self._look_ahead: int | None = None
         self._context = self._open() if codec == "opus" else None
 
     def encode(self, pcm: bytes, first_sample: int, turn: int) -> Iterator[Packet]:
@@ -150,8 +151,11 @@ class SoundEncoder:
         frame = av.AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = self._rate, position, Fraction(1, self._rate)
         for packet in self._context.encode(frame):
-            # The codec's look-ahead is in its pts already: what the packet decodes to begins there.
-            yield self._packet(bytes(packet), int(packet.pts), turn)
+            # The codec looks ahead: what a packet decodes to begins a little before what it was made from. Its own
+            # times tell by how much, but know nothing of gaps.
+            if self._look_ahead is None:
+                self._look_ahead = position - int(packet.pts)
+            yield self._packet(bytes(packet), position - self._look_ahead, turn)
 
     def _packet(self, payload: bytes, sample: int, turn: int) -> Packet:
         packet = Packet(Kind.SOUND, payload, sample * MICROSECONDS // self._rate, turn, self._sequence, key=True)
