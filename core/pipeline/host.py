@@ -9,6 +9,7 @@ from loguru import logger
 from animacy.core.pipeline.loading import Note, Products
 from animacy.core.pipeline.metrics import Metrics
 from animacy.core.pipeline.session import Session
+from animacy.core.pipeline.telemetry import connect
 from animacy.core.pipeline.transport import Transport
 from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import LoadedRecipe
@@ -20,7 +21,7 @@ class Host:
 
     def __init__(self, loaded: LoadedRecipe, plugins: Plugins, note: Note = print) -> None:
         self.loaded = loaded
-        self.metrics = Metrics()
+        self.metrics = Metrics(connect())
         self._plugins, self._note = plugins, note
         self._warm: Products | None = None
         self._sessions: dict[Session, asyncio.Task[Report]] = {}
@@ -60,3 +61,4 @@ class Host:
         warm, self._warm = self._warm, None
         if warm is not None:
             await warm.close()
+        await asyncio.to_thread(self.metrics.close)

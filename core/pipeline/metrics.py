@@ -164,12 +164,12 @@ class Metrics:
             self._sink.session_began(number, kind)
         return number
 
-    def session_refused(self, reason: str = "") -> None:
+    def refused(self, reason: str = "") -> None:
         """Somebody came and was not taken in."""
         self._sessions.refused += 1
         self._count("sessions.refused")
 
-    def session_resumed(self) -> None:
+    def resumed(self) -> None:
         """A lost connection was taken up again."""
         self._sessions.resumed += 1
         self._count("sessions.resumed")
