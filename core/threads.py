@@ -18,6 +18,9 @@ class Priority(IntEnum):
     """Niceness of a worker's thread, and of the threads that it starts."""
 
     NORMAL = 0
+    """What must be in time, every frame: the picture, as the event loop."""
+    THINKING = 5
+    """Hearing, thinking and speaking: late by little is not noticed, but they would take every core they get."""
     BACKGROUND = 19
     """Work that nobody waits for."""
 

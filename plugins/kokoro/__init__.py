@@ -10,6 +10,7 @@ from pydantic import Field
 from animacy.core.hookspecs import hookimpl
 from animacy.core.models import Model, ModelSpec, packaged_names, resolve
 from animacy.core.provider import CharacterContext, Provider, Settings
+from animacy.core.shared import Share
 
 
 class KokoroSettings(Settings):
@@ -36,9 +37,18 @@ def _create(settings: KokoroSettings, character: CharacterContext) -> Any:
     from animacy.plugins.kokoro.speaker import Speaker
     from animacy.plugins.kokoro.voices import find_voice
 
+    model = model_of(settings)
     voice = find_voice(settings.voice or character.voice, character.language)
-    network = Network(model_of(settings), settings.threads or character.threads)
-    return KokoroTTS(Speaker(network, voice, settings.speed, openings=character.openings))
+    threads = settings.threads or character.threads
+    openings = tuple(character.openings)
+
+    def make() -> Speaker:
+        speaker = Speaker(Network(model, threads), voice, settings.speed, openings=openings)
+        speaker.load()
+        return speaker
+
+    share = Share(("kokoro", settings, voice, threads, openings), make, Speaker.close)
+    return KokoroTTS(share, model=model.name, voice=voice)
 
 
 @hookimpl

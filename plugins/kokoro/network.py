@@ -67,6 +67,10 @@ class Network:
                 f"the Kokoro model does not load: {error}", f"Remove {encoder.parent} to have it made again."
             ) from error
 
+    def close(self) -> None:
+        """Free both parts. May be called twice."""
+        self._sessions = None
+
     def encode(self, tokens: Sequence[int], styles: Floats, speed: float) -> Plan:
         """Plan the speech of up to MAX_TOKENS tokens. `styles` is a voice, (510, 256), one row for each length."""
         if not 0 < len(tokens) <= MAX_TOKENS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterator
 
 from loguru import logger
@@ -13,39 +12,41 @@ from pipecat.services.tts_service import TTSService
 from animacy.core.errors import AnimacyError
 from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.frames import SpeechFrame
-from animacy.core.threads import worker
+from animacy.core.shared import Share
 from animacy.plugins.kokoro.resample import resampled
 from animacy.plugins.kokoro.speaker import Speaker, Speech
+from animacy.plugins.kokoro.voices import Voice
 
 
 class KokoroTTS(TTSService):
     """Speaks clause by clause, in windows, every clause with its mouth shapes ahead of the sound.
 
-    All computing happens in one thread of its own, one window at a time: an interruption is heard after the window that
-    is being made, and nothing that comes later waits longer than that.
+    All computing happens in the speaker's thread, one window at a time: an interruption is heard after the window that
+    is being made, and nothing that comes later, from whichever conversation, waits longer than that.
     """
 
-    def __init__(self, speaker: Speaker) -> None:
-        voice = speaker.voice
+    def __init__(self, speaker: Share[Speaker], *, model: str, voice: Voice) -> None:
         super().__init__(
             push_start_frame=True,
             push_stop_frames=True,
             # A slow machine may think for seconds between two clauses; the answer is over when the model says so.
             stop_frame_timeout_s=30.0,
-            settings=TTSSettings(model=speaker.network.model.name, voice=voice.name, language=voice.language),
+            settings=TTSSettings(model=model, voice=voice.name, language=voice.language),
         )
         # Pipecat 1.14 takes no aggregator as an argument; test_kokoro notices when this attribute goes.
         self._text_aggregator = ClauseAggregator(language=voice.language)  # type: ignore[assignment]
         self._speaker = speaker
-        self._worker = worker("kokoro")
 
     def can_generate_metrics(self) -> bool:
         """Time to the first sound, processing time and characters are reported."""
         return True
 
     async def load(self) -> None:
-        """Load and warm the model off the event loop; may be called before the pipeline starts. Raises AnimacyError."""
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._speaker.load)
+        """Take a share in the voice, loading it if nobody has; may be called before the pipeline starts.
+
+        Raises AnimacyError.
+        """
+        await self._speaker.load()
 
     async def start(self, frame: StartFrame) -> None:
         """Load the model if nobody did, and start."""
@@ -53,18 +54,17 @@ class KokoroTTS(TTSService):
         await super().start(frame)
 
     async def cleanup(self) -> None:
-        """Release the thread; a window being made ends unheard."""
+        """Give the share in the voice back; a window being made ends unheard."""
         await super().cleanup()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._speaker.release()
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Speak `text` as SpeechFrames. A failure becomes an ErrorFrame and the rest of the clause is silent."""
         try:
             await self.start_tts_usage_metrics(text)
-            pieces = resampled(self._speaker.synthesize(text), self.sample_rate)
-            loop = asyncio.get_running_loop()
+            pieces = resampled(self._speaker.value.synthesize(text), self.sample_rate)
             # One window at a time goes to the thread. When this generator is cancelled, nothing more is asked for.
-            while piece := await loop.run_in_executor(self._worker, _next, pieces):
+            while piece := await self._speaker.run(_next, pieces):
                 await self.stop_ttfb_metrics()
                 yield SpeechFrame(
                     audio=piece.pcm,

@@ -79,6 +79,12 @@ class Speaker:
                 for _ in self.clause(opening):
                     pass
 
+    def close(self) -> None:
+        """Free the model and what was kept. May be called twice."""
+        self.network.close()
+        self._known.clear()
+        self._phonemize = self._styles = None
+
     def synthesize(self, text: str) -> Iterator[Speech]:
         """Speak a text of any length, sentence after sentence."""
         for clause in split_sentences(text):

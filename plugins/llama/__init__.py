@@ -10,6 +10,7 @@ from pydantic import Field
 from animacy.core.hookspecs import hookimpl
 from animacy.core.models import Model, ModelSpec, packaged_names, resolve
 from animacy.core.provider import CharacterContext, Provider, Settings
+from animacy.core.shared import Share
 
 
 class LlamaSettings(Settings):
@@ -35,25 +36,32 @@ def _models(settings: LlamaSettings) -> Sequence[Model]:
 
 
 def _create(settings: LlamaSettings, character: CharacterContext) -> Any:
-    from animacy.plugins.llama.prompt import Prompt
+    from animacy.plugins.llama.prompt import HELLO, Prompt
     from animacy.plugins.llama.runtime import Runtime
     from animacy.plugins.llama.service import LlamaLLM
 
-    runtime = Runtime(
-        model_of(settings),
-        context_tokens=settings.context_tokens,
-        # Two writing threads wait for each other at every layer: beside one other busy thread they come to a crawl.
-        threads=settings.threads or max(1, character.threads - 1),
-        batch_threads=settings.batch_threads or character.threads,
-    )
+    model = model_of(settings)
+    # Two writing threads wait for each other at every layer: beside one other busy thread they come to a crawl.
+    threads = settings.threads or max(1, character.threads - 1)
+    batch_threads = settings.batch_threads or character.threads
     prompt = Prompt(
         character.name, character.persona, character.examples, settings.context_tokens - character.max_answer_tokens
     )
+
+    def make() -> Runtime:
+        runtime = Runtime(model, settings.context_tokens, threads, batch_threads)
+        runtime.load()
+        runtime.read([*prompt.prefix, HELLO])
+        return runtime
+
+    key = ("llama", settings.model, settings.context_tokens, threads, batch_threads, repr(prompt.prefix))
     return LlamaLLM(
-        runtime,
+        Share(key, make, Runtime.close),
         prompt,
+        model=model.name,
         name=character.name,
         openings=character.openings,
+        language=character.language,
         max_tokens=character.max_answer_tokens,
         max_sentences=settings.max_sentences,
         temperature=settings.temperature,

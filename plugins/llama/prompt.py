@@ -29,6 +29,9 @@ IDENTITY = (
 )
 """Small models name their maker, and fall into code, unless they have seen themselves answer otherwise."""
 
+HELLO: Message = {"role": "user", "content": "Hello."}
+"""What a conversation may begin with, to have something to read at the start."""
+
 
 class Prompt:
     """Builds the messages of each request; the first ones are always the same, so that they stay computed.

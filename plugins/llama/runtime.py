@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import shutil
 import struct
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from animacy.core.computed import Computed, file_identity
 from animacy.core.errors import ModelError
 from animacy.core.models import Model
 
@@ -19,6 +26,9 @@ KEPT_MIB = 256
 """Memory for computed prompts that are not in use, so that a request of another kind does not evict the persona."""
 REUSE = 16
 """Tokens in a row from which computed ones are moved rather than computed again when older turns were dropped."""
+
+STATES = Computed("llama-states", limit=8)
+"""What characters' first messages leave in the model's memory: 12 MB each with the default model and 400 tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +57,15 @@ class Runtime:
         self.threads = threads
         self.batch_threads = batch_threads
         self._server: Any = None
+        self._file = Path()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._password = secrets.token_urlsafe(32)
 
     def load(self) -> None:
         """Load the model. Raises ModelError."""
         if self._server is not None:
             return
-        file = gguf_file(self.model.ensure())
+        file = self._file = gguf_file(self.model.ensure())
         # Read once by the OpenMP library when it is loaded. By default its threads spin while they wait for each other,
         # and on two cores that are busy otherwise an answer was seen to come two to three times as late.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -70,8 +83,10 @@ class Runtime:
         params.cache_ram_mib = KEPT_MIB
         params.n_cache_reuse = REUSE
         # The library always listens on a local port as well: nobody else is to talk to it.
-        params.api_keys = [secrets.token_urlsafe(32)]
+        params.api_keys = [self._password]
         params.ui = params.endpoint_slots = False
+        self._folder = tempfile.TemporaryDirectory(prefix="animacy-llama-")
+        params.slot_save_path = self._folder.name + os.sep
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
@@ -79,6 +94,16 @@ class Runtime:
                 f"{file} does not load as a language model",
                 "the file may be cut short, or newer than this llama.cpp: copy it again, or pip install -U xllamacpp",
             ) from error
+
+    def read(self, messages: Sequence[Mapping[str, str]]) -> Usage | None:
+        """Read a conversation that others will begin with, or remember having read it at an earlier start."""
+        key = (file_identity(self._file), version("xllamacpp"), self.context_tokens, [dict(m) for m in messages])
+        known = STATES.find(*key)
+        is_known = known is not None and self._restore(known)
+        usage = self.write(messages, lambda _: None, threading.Event(), max_tokens=1)
+        if not is_known and (state := self._state()) is not None:
+            STATES.add(state, *key)
+        return usage
 
     def write(
         self,
@@ -123,6 +148,36 @@ class Runtime:
     def close(self) -> None:
         """Free the model. May be called twice."""
         self._server = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _restore(self, state: Path) -> bool:
+        assert self._folder is not None
+        try:
+            shutil.copyfile(state, Path(self._folder.name, "state"))
+        except OSError:
+            return False
+        return self._slot("restore")
+
+    def _state(self) -> bytes | None:
+        assert self._folder is not None
+        with contextlib.suppress(OSError):
+            return Path(self._folder.name, "state").read_bytes() if self._slot("save") else None
+        return None
+
+    def _slot(self, action: str) -> bool:
+        """Save the model's memory to the folder, or restore it; the library offers that by HTTP only."""
+        address = urlsplit(self._server.listening_address)
+        connection = HTTPConnection(address.hostname or "", address.port, timeout=30)
+        try:
+            headers = {"Authorization": f"Bearer {self._password}", "Content-Type": "application/json"}
+            connection.request("POST", f"/slots/0?action={action}", json.dumps({"filename": "state"}), headers)
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
 
 
 def gguf_file(path: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from pipecat.frames.frames import (
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     StartFrame,
+    UserStartedSpeakingFrame,
 )
 from pipecat.metrics.metrics import LLMTokenUsage
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -24,8 +25,8 @@ from pipecat.services.settings import LLMSettings
 
 from animacy.core.errors import ModelError
 from animacy.core.pipeline.frames import ForeseenTranscriptFrame
-from animacy.core.threads import worker
-from animacy.plugins.llama.opening import Opening, grammar
+from animacy.core.shared import Share
+from animacy.plugins.llama.opening import GOES_ON, Opening, Openings, grammar
 from animacy.plugins.llama.prompt import Message, Prompt
 from animacy.plugins.llama.runtime import Runtime, Usage
 from animacy.plugins.llama.shaping import FENCE, Claims, Ending
@@ -35,10 +36,13 @@ from animacy.plugins.llama.shaping import FENCE, Claims, Ending
 class _Draft:
     """An answer being written: to which messages, the texts so far, and how to stop it.
 
-    The queue holds no more than the tokens one answer may have.
+    `opening` was said for the model, as the last of the messages; otherwise it begins with one of `choices`, if there
+    are any. The queue holds no more than the tokens one answer may have.
     """
 
     messages: list[Message]
+    opening: str | None
+    choices: tuple[str, ...]
     arrived: asyncio.Queue[str | None]
     stop: threading.Event
     writing: asyncio.Future[Usage | None]
@@ -51,7 +55,9 @@ class LlamaLLM(LLMService):
         runtime: the model.
         prompt: what it reads.
         name: the character's, for answers about itself.
-        openings: every answer begins with one of these, if there are any.
+        openings: every answer begins with one of these, if there are any; the answer to a question with the next one,
+            at once, before the model has written anything.
+        language: BCP 47 tag, to tell what is a question.
         max_tokens: an answer is cut off after so many, at the end of a sentence.
         max_sentences: an answer ends after so many.
         temperature, top_p, seed: sampling.
@@ -61,11 +67,13 @@ class LlamaLLM(LLMService):
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: Share[Runtime],
         prompt: Prompt,
         *,
+        model: str,
         name: str,
         openings: Sequence[str] = (),
+        language: str = "en-US",
         max_tokens: int = 96,
         max_sentences: int = 3,
         temperature: float = 0.4,
@@ -74,7 +82,7 @@ class LlamaLLM(LLMService):
     ) -> None:
         super().__init__(
             settings=LLMSettings(
-                model=runtime.model.name,
+                model=model,
                 system_instruction=None,
                 temperature=temperature,
                 max_tokens=max_tokens,
@@ -90,32 +98,24 @@ class LlamaLLM(LLMService):
         self._runtime = runtime
         self._prompt = prompt
         self._character = name
-        self._openings = tuple(openings)
+        self._openings = Openings(openings, language)
         self._max_sentences = max_sentences
-        self._worker = worker("llama")
+        self._jobs: set[asyncio.Future[Usage | None]] = set()
         self._halt = threading.Event()  # of the answer under way
         self._answering = False
         self._draft: _Draft | None = None
         self._context: LLMContext | None = None
-        self._warm = False
 
     def can_generate_metrics(self) -> bool:
         """Time to the first token, processing time and token usage are reported."""
         return True
 
     async def load(self) -> None:
-        """Load the model and read the persona, off the event loop; may be called before the pipeline starts.
+        """Take a share in the model with the persona read, loading it if nobody has; may be called beforehand.
 
         Raises ModelError.
         """
-        if not self._warm:
-            await asyncio.get_running_loop().run_in_executor(self._worker, self._load)
-            self._warm = True
-
-    def _load(self) -> None:
-        self._runtime.load()
-        hello: Message = {"role": "user", "content": "Hello."}
-        self._runtime.write([*self._prompt.prefix, hello], lambda _: None, threading.Event(), max_tokens=1)
+        await self._runtime.load()
 
     async def start(self, frame: StartFrame) -> None:
         """Load the model if nobody did, and start."""
@@ -123,22 +123,21 @@ class LlamaLLM(LLMService):
         await super().start(frame)
 
     async def cleanup(self) -> None:
-        """Stop what is being written and free the model. May be called twice."""
+        """Stop what is being written and give the share in the model back. May be called twice."""
         await super().cleanup()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
         self._halt.set()
         self._drop_draft()
-        # The model must not be freed under a thread that writes with it: the last job of that thread frees it.
-        try:
-            self._worker.submit(self._runtime.close)
-        except RuntimeError:
-            return  # shut down before
-        self._worker.shutdown(wait=False)
-        self._warm = False
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        self._runtime.release()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Answer an LLMContextFrame, think ahead at a ForeseenTranscriptFrame, pass everything else on."""
+        """Answer an LLMContextFrame, read and think ahead while the user speaks, pass everything else on."""
         await super().process_frame(frame, direction)
-        if isinstance(frame, ForeseenTranscriptFrame):
+        if isinstance(frame, UserStartedSpeakingFrame):
+            self._read_ahead()
+        elif isinstance(frame, ForeseenTranscriptFrame):
             self._think_ahead(frame.text)
         if not isinstance(frame, LLMContextFrame):
             await self.push_frame(frame, direction)
@@ -161,10 +160,11 @@ class LlamaLLM(LLMService):
         response_schema: dict[str, Any] | None = None,
     ) -> str | None:
         """Answer once outside the conversation, following a JSON schema if one is given. Raises ModelError."""
-        messages = [dict(message) for message in context.get_messages() if isinstance(message, dict)]
+        messages = _dicts(context)
         if system_instruction:
             messages.insert(0, {"role": "system", "content": system_instruction})
         options = self._options(max_tokens)
+        await self.load()
         if response_schema is not None:
             schema = {"name": "response", "schema": response_schema}
             options["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -186,66 +186,96 @@ class LlamaLLM(LLMService):
     async def _write(
         self, messages: list[Message], on_text: Any, stop: threading.Event, options: dict[str, Any]
     ) -> Usage | None:
+        runtime = self._runtime.value
+
         def job() -> Usage | None:
-            return None if stop.is_set() else self._runtime.write(messages, on_text, stop, **options)
+            return None if stop.is_set() else runtime.write(messages, on_text, stop, **options)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, job)
+            return await self._runtime.run(job)
         except asyncio.CancelledError:
             stop.set()
             raise
 
-    def _begin(self, messages: list[Message]) -> _Draft:
+    def _begin(self, messages: list[Message], opening: str | None) -> _Draft:
         """Start to write; the texts arrive in the draft's queue, None after the last one."""
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[str | None] = asyncio.Queue()
         stop = threading.Event()
+        choices = () if opening else self._openings.choices
 
         def on_text(text: str) -> None:
             loop.call_soon_threadsafe(arrived.put_nowait, text)
 
         options = self._options()
-        if self._openings:
-            options["grammar"] = grammar(self._openings)
-        writing = asyncio.ensure_future(self._write(messages, on_text, stop, options))
+        if opening or choices:
+            options["grammar"] = GOES_ON if opening else grammar(choices)
+        writing = self._work_on(self._write(messages, on_text, stop, options))
         writing.add_done_callback(lambda _: arrived.put_nowait(None))
-        return _Draft(messages, arrived, stop, writing)
+        return _Draft(messages, opening, choices, arrived, stop, writing)
+
+    def _work_on(self, work: Coroutine[Any, Any, Usage | None]) -> asyncio.Future[Usage | None]:
+        """Let it work beside; its failure is told to whoever awaits it, if anybody does."""
+        job = asyncio.ensure_future(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        job.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return job
+
+    def _read_ahead(self) -> None:
+        """Read the conversation so far while the user speaks: not all in it need be as the model wrote it."""
+        if self._answering or self._draft is not None or self._context is None:
+            return
+        messages = self._prompt.messages(_dicts(self._context))
+        self._work_on(self._write(messages, lambda _: None, threading.Event(), {"max_tokens": 1}))
 
     def _think_ahead(self, text: str) -> None:
         """Begin to answer what the user will probably have said. Nobody hears of it until the turn has ended so."""
         if self._answering:
             return
-        conversation = self._context.get_messages() if self._context is not None else []
-        said = [*(m for m in conversation if isinstance(m, dict)), {"role": "user", "content": text}]
-        messages = self._prompt.messages(said)
+        conversation = _dicts(self._context) if self._context is not None else []
+        messages, opening = self._request([*conversation, {"role": "user", "content": text}])
         if self._draft is not None and self._draft.messages == messages:
             return
         self._drop_draft()
-        self._draft = self._begin(messages)
+        self._draft = self._begin(messages, opening)
+
+    def _request(self, conversation: Sequence[dict[str, Any]]) -> tuple[list[Message], str | None]:
+        """What the model reads for the next answer, and how that begins if this is already decided."""
+        messages = self._prompt.messages(conversation)
+        last = messages[-1]
+        opening = self._openings.answering(last["content"]) if last["role"] == "user" else None
+        if opening:
+            messages.append({"role": "assistant", "content": opening})
+        return messages, opening
 
     def _drop_draft(self) -> None:
         if self._draft is not None:
             self._draft.stop.set()
             self._draft = None
 
-    def _take_draft(self, messages: list[Message]) -> _Draft:
+    def _take_draft(self, context: LLMContext) -> _Draft:
         """The draft that answers just this, or a new one."""
+        messages, opening = self._request(_dicts(context))
         if self._draft is not None and self._draft.messages != messages:
             self._drop_draft()
-        draft, self._draft = self._draft or self._begin(messages), None
+        draft, self._draft = self._draft or self._begin(messages, opening), None
         return draft
 
     async def _answer(self, context: LLMContext) -> None:
         self._context = context
         self._answering = True
-        draft = self._take_draft(self._prompt.messages([m for m in context.get_messages() if isinstance(m, dict)]))
-        max_tokens = self._options()["max_tokens"]
-        opening = Opening(self._openings)
-        claims, ending = Claims(self._character), Ending(max_tokens, self._max_sentences + bool(self._openings))
+        draft = self._take_draft(context)
+        opening = Opening(draft.choices, draft.opening)
+        sentences = self._max_sentences + bool(draft.choices)
+        claims, ending = Claims(self._character), Ending(self._options()["max_tokens"], sentences)
         self._halt = draft.stop
         await self.start_ttfb_metrics()
         tokens = 0
         try:
+            if draft.opening:
+                # The space tells the voice that the sentence is over.
+                await self._say(draft.opening + " ")
             while (text := await draft.arrived.get()) is not None:
                 tokens += 1
                 if tokens == 1:
@@ -259,6 +289,7 @@ class LlamaLLM(LLMService):
             usage = await draft.writing
         finally:
             self._answering = False
+            self._openings.said(opening.said)
             draft.stop.set()
             if not draft.writing.done():
                 draft.writing.cancel()
@@ -279,3 +310,8 @@ class LlamaLLM(LLMService):
     async def _say(self, text: str) -> None:
         if text:
             await self._push_llm_text(text)
+
+
+def _dicts(context: LLMContext) -> list[dict[str, Any]]:
+    """The messages without those of some vendor's own kind."""
+    return [dict(message) for message in context.get_messages() if isinstance(message, dict)]

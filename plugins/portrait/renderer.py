@@ -6,16 +6,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
 
+from animacy.core.shared import Share
 from animacy.core.threads import worker
 from animacy.core.video.contract import CharacterState, Portrait, RenderedChunk, RGBFrame, VideoFormat, Viseme
 from animacy.plugins.portrait.motion import Director
 from animacy.plugins.portrait.pose import Mouth, Pose
 from animacy.plugins.portrait.render import Painter
-from animacy.plugins.portrait.scene import build_scene
+from animacy.plugins.portrait.scene import Scene, build_scene
 from animacy.plugins.portrait.settings import PortraitSettings
 from animacy.plugins.portrait.speech_queue import Slot, SpeechQueue
 
@@ -25,17 +27,19 @@ log = logging.getLogger(__name__)
 class PortraitRenderer:
     """Implements `animacy.core.video.contract.Renderer`; chunks of one frame.
 
-    What is queued lives on the event loop; analysis and drawing run in one thread of this renderer's own. Nothing is
-    drawn ahead of the consumer, so an interruption shows in the very next frame.
+    What is queued lives on the event loop; drawing runs in one thread of this renderer's own. The analysed picture is
+    shared with all renderers of the same picture, size and settings. Nothing is drawn ahead of the consumer, so an
+    interruption shows in the very next frame.
 
     Parameters:
         settings: see PortraitSettings.
-        models: brings the face landmarker's and the figure cut-out's files; called in the drawing thread.
+        models: brings the face landmarker's and the figure cut-out's files; called in the analysing thread.
     """
 
     def __init__(self, settings: PortraitSettings, models: Callable[[], tuple[Path, Path]]) -> None:
         self._settings = settings
         self._models = models
+        self._scene: Share[Scene] | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._painter: Painter | None = None
         self._director: Director | None = None
@@ -53,16 +57,13 @@ class PortraitRenderer:
         self._queue = SpeechQueue(output.sample_rate, output.samples_per_frame)
         settings = self._settings
         self._director = Director(output.fps, output.sample_rate, settings.seed, settings.motion, settings.blink)
+        self._scene = Share(
+            ("portrait", settings, portrait, output, self._models),
+            partial(_analyse, portrait, output, settings, self._models),
+        )
+        scene = await self._scene.load()
         loop = asyncio.get_running_loop()
-        self._painter = await loop.run_in_executor(self._pool, self._prepare, portrait, output)
-
-    def _prepare(self, portrait: Portrait, output: VideoFormat) -> Painter:
-        cv2.setNumThreads(1)  # one core is the promise; the others belong to speech and language
-        scene = build_scene(portrait, output, self._settings, self._models())
-        painter = Painter(scene, self._settings.mouth_open)
-        for blink in (0.0, 0.5, 0.0):  # load the compiled code before the first real frame
-            painter.draw(Pose(Mouth(jaw=0.3, lips=1.0 if blink else 0.0), blink_left=blink, blink_right=blink))
-        return painter
+        self._painter = await loop.run_in_executor(self._pool, Painter, scene, settings.mouth_open)
 
     def push_audio(self, pcm: bytes, sample_rate: int, turn: int, visemes: Sequence[Viseme] | None) -> None:
         """Append speech; ignored when its turn was interrupted or is over."""
@@ -105,7 +106,10 @@ class PortraitRenderer:
             # Interrupted while it was being drawn: its sound must not be heard any more.
             cut = queue.dropped(slot.turn)
             index, self._index = self._index, self._index + 1
-            yield RenderedChunk(index, (frame,), bytes(len(slot.pcm)) if cut else slot.pcm, None if cut else slot.turn)
+            if cut:
+                yield RenderedChunk(index, (frame,), bytes(len(slot.pcm)), speech=0)
+            else:
+                yield RenderedChunk(index, (frame,), slot.pcm, slot.turn, speech=slot.speech)
 
     def _draw(self, slot: Slot, state: CharacterState, emotion: str | None) -> RGBFrame:
         assert self._director is not None and self._painter is not None
@@ -118,6 +122,19 @@ class PortraitRenderer:
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, cancel_futures=True)
         self._painter = self._director = None
+        if self._scene is not None:
+            self._scene.release()
+
+
+def _analyse(
+    portrait: Portrait, output: VideoFormat, settings: PortraitSettings, models: Callable[[], tuple[Path, Path]]
+) -> Scene:
+    cv2.setNumThreads(1)  # one core is the promise; the others belong to speech and language
+    scene = build_scene(portrait, output, settings, models())
+    painter = Painter(scene, settings.mouth_open)
+    for blink in (0.0, 0.5, 0.0):  # load the compiled code before the first real frame
+        painter.draw(Pose(Mouth(jaw=0.3, lips=1.0 if blink else 0.0), blink_left=blink, blink_right=blink))
+    return scene
 
 
 def packaged_models() -> tuple[Path, Path]:

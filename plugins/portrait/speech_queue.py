@@ -32,7 +32,8 @@ class Slot:
 
     pcm: bytes of exactly one slot. turn: None in silence. time: seconds of the turn at the slot's middle. visemes:
     those near it, None where the sound must tell. heard: samples (-1 to 1) from the slot's first one to a little
-    after its end.
+    after its end. speech: samples of the slot that are speech, the rest is padding. cut: somebody was interrupted just
+    before it.
     """
 
     pcm: bytes
@@ -40,6 +41,8 @@ class Slot:
     time: float = 0.0
     visemes: Sequence[Viseme] | None = None
     heard: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    speech: int = 0
+    cut: bool = False
 
 
 class SpeechQueue:
@@ -51,6 +54,7 @@ class SpeechQueue:
         self._turns: list[_Turn] = []
         self._newest = -1
         self._dropped = -1
+        self._cut = False
         self._waited = 0
         self.refused = 0
 
@@ -78,6 +82,7 @@ class SpeechQueue:
 
     def drop(self, turn: int) -> None:
         """Forget everything of this turn and those before it, and refuse what still comes of them."""
+        self._cut = self._cut or self.speaking
         self._dropped = max(self._dropped, turn)
         self._turns = [t for t in self._turns if t.number > turn]
 
@@ -94,8 +99,9 @@ class SpeechQueue:
         """The next frame's slot."""
         while self._turns and self._turns[0].ended and not self._turns[0].samples:
             self._turns.pop(0)
+        cut, self._cut = self._cut, False
         if not self._turns:
-            return Slot(bytes(2 * self._slot))
+            return Slot(bytes(2 * self._slot), cut=cut)
         turn, size = self._turns[0], 2 * self._slot
         ready = len(turn.samples)
         # Too little for a slot: wait for the rest rather than tear a word, but not for ever.
@@ -114,7 +120,7 @@ class SpeechQueue:
         turn.visemes = [v for v in turn.visemes if v.end > time - 2 * REACH]
         timed = self._timed(turn, first) or any(v.start <= time <= v.end for v in near)
         heard = np.asarray(np.frombuffer(view, "<i2") / 32768, np.float32)
-        return Slot(pcm + bytes(size - len(pcm)), turn.number, time, near if timed else None, heard)
+        return Slot(pcm + bytes(size - len(pcm)), turn.number, time, near if timed else None, heard, len(pcm) // 2)
 
     def _turn(self, number: int) -> _Turn | None:
         """The open turn of this number, begun if it is new; None when it is over."""

@@ -10,6 +10,7 @@ from pydantic import Field
 from animacy.core.hookspecs import hookimpl
 from animacy.core.models import Model, ModelSpec, packaged_names, resolve
 from animacy.core.provider import CharacterContext, Provider, Settings
+from animacy.core.shared import Share
 
 _FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 
@@ -37,14 +38,17 @@ def _create(settings: WhisperSettings, character: CharacterContext) -> Any:
     from animacy.plugins.whisper.recogniser import Recogniser
     from animacy.plugins.whisper.service import WhisperSTT
 
-    recogniser = Recogniser(
-        model_of(settings),
-        language=settings.language or character.language,
-        threads=settings.threads or character.threads,
-        no_speech=settings.no_speech,
-        min_score=settings.min_score,
-    )
-    return WhisperSTT(recogniser)
+    model = model_of(settings)
+    language = settings.language or character.language
+    threads = settings.threads or character.threads
+
+    def make() -> Recogniser:
+        recogniser = Recogniser(model, language, threads, settings.no_speech, settings.min_score)
+        recogniser.load()
+        return recogniser
+
+    share = Share(("whisper", settings, language, threads), make, Recogniser.close)
+    return WhisperSTT(share, model=model.name, language=language)
 
 
 @hookimpl

@@ -90,6 +90,10 @@ class Recogniser:
         self._whisper = whisper
         self._transcribe_piece(np.zeros(SAMPLE_RATE, np.float32))
 
+    def close(self) -> None:
+        """Free the model. May be called twice."""
+        self._whisper = self._tokenizer = None
+
     def transcribe(self, audio: NDArray[np.float32]) -> Transcript:
         """Understand mono speech at 16 kHz, full scale 1. `load` must have been called."""
         if len(audio) < SHORTEST * SAMPLE_RATE or float(np.sqrt(np.mean(np.square(audio)))) < QUIET:

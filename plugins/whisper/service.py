@@ -25,7 +25,7 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 
 from animacy.core.pipeline.frames import ForeseenTranscriptFrame
-from animacy.core.threads import worker
+from animacy.core.shared import Share
 from animacy.plugins.whisper.pauses import Pauses
 from animacy.plugins.whisper.recogniser import SAMPLE_RATE, Recogniser, Transcript
 
@@ -51,14 +51,13 @@ class WhisperSTT(SegmentedSTTService):
     It waits for the next stretch and both go out as one text.
     """
 
-    def __init__(self, recogniser: Recogniser) -> None:
+    def __init__(self, recogniser: Share[Recogniser], *, model: str, language: str) -> None:
         super().__init__(
-            settings=STTSettings(model=recogniser.model.name, language=recogniser.language),
+            settings=STTSettings(model=model, language=language),
             ttfs_p99_latency=P99_LATENCY,
             trailing_silence_secs=0,  # the recogniser adds its own
         )
         self._recogniser = recogniser
-        self._worker = worker("whisper")
         self._waiting: list[str] = []
         self._sent: list[str] = []
         self._pauses = Pauses(SAMPLE_RATE)
@@ -74,8 +73,11 @@ class WhisperSTT(SegmentedSTTService):
         return False
 
     async def load(self) -> None:
-        """Load the model off the event loop; may be called before the pipeline starts. Raises ModelError."""
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._recogniser.load)
+        """Take a share in the model, loading it if nobody has; may be called before the pipeline starts.
+
+        Raises ModelError.
+        """
+        await self._recogniser.load()
 
     async def start(self, frame: StartFrame) -> None:
         """Load the model if nobody did, and start."""
@@ -83,10 +85,10 @@ class WhisperSTT(SegmentedSTTService):
         await super().start(frame)
 
     async def cleanup(self) -> None:
-        """Release the thread; a transcription under way (0.3 s) ends unheard."""
+        """Give the share in the model back; a transcription under way (0.3 s) ends unheard."""
         await super().cleanup()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
         await self._forget_guess()
-        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._recogniser.release()
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Follow the user's turns."""
@@ -120,14 +122,14 @@ class WhisperSTT(SegmentedSTTService):
         text, self._waiting = " ".join(self._waiting), []
         self._sent.append(text)
         yield TranscriptionFrame(
-            text, self._user_id, time_now_iso8601(), Language(self._recogniser.language), finalized=True
+            text, self._user_id, time_now_iso8601(), Language(self._recogniser.value.language), finalized=True
         )
 
     async def _understand(self, audio: bytes) -> Transcript:
         samples = _samples(audio)
         if self.sample_rate != SAMPLE_RATE:
             samples = soxr.resample(samples, self.sample_rate, SAMPLE_RATE)
-        return await asyncio.get_running_loop().run_in_executor(self._worker, self._recogniser.transcribe, samples)
+        return await self._recogniser.run(self._recogniser.value.transcribe, samples)
 
     async def _try_to_understand(self) -> None:
         """Start on what was said so far, unless the last try is still under way."""

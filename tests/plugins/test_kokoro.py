@@ -29,6 +29,7 @@ from animacy.core.models import LocalModel, packaged
 from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.provider import CharacterContext
+from animacy.core.shared import Share
 from animacy.core.video.contract import VISEME_SHAPES
 from animacy.plugins.kokoro import KokoroSettings, tts_providers
 from animacy.plugins.kokoro.g2p import MAX_SYMBOLS, Phonemizer, split_phonemes, vocabulary
@@ -86,6 +87,10 @@ def recogniser():
     made = Recogniser(packaged("whisper-base"))
     made.load()
     return made
+
+
+def service_of(speaker):
+    return KokoroTTS(Share(("kokoro", "test"), lambda: speaker), model="kokoro-82m-int8", voice=speaker.voice)
 
 
 def samples(pieces):
@@ -325,7 +330,7 @@ async def said_by(service, frames):
 
 
 async def test_an_answer_is_started_spoken_and_stopped(speaker):
-    service = KokoroTTS(speaker)
+    service = service_of(speaker)
     assert isinstance(service._text_aggregator, ClauseAggregator)
     down, _ = await said_by(service, [*answer("I like", " it here, very", " much. Do", " you?"), SleepFrame(0.1)])
     speech = [frame for frame in down if isinstance(frame, SpeechFrame)]
@@ -336,18 +341,18 @@ async def test_an_answer_is_started_spoken_and_stopped(speaker):
 
 
 async def test_a_whole_text_is_spoken(speaker):
-    down, _ = await said_by(KokoroTTS(speaker), [TTSSpeakFrame("Hello. I am here.")])
+    down, _ = await said_by(service_of(speaker), [TTSSpeakFrame("Hello. I am here.")])
     assert sum(bool(frame.visemes) for frame in down if isinstance(frame, SpeechFrame)) == 2
 
 
 async def test_nothing_to_say_is_no_failure_of_the_service(speaker):
-    down, up = await said_by(KokoroTTS(speaker), [*answer("😀 "), *answer("Fine, thanks.")])
+    down, up = await said_by(service_of(speaker), [*answer("😀 "), *answer("Fine, thanks.")])
     assert any(isinstance(frame, SpeechFrame) for frame in down)
     assert not [frame for frame in up if isinstance(frame, ErrorFrame) and frame.exception]
 
 
 async def test_an_interruption_stops_after_the_window_being_made(network, speaker):
-    service = KokoroTTS(speaker)
+    service = service_of(speaker)
     sentence = f"{LONG}, {LONG.lower()}, {LONG.lower()}."
     before = network.windows
     assert len(list(plan_windows(np.zeros(900, np.float32), 0, 700, WindowSettings()))) > 8
@@ -371,7 +376,7 @@ async def test_it_runs_off_the_event_loop(speaker):
             await asyncio.sleep(0.01)
 
     ticking = asyncio.create_task(tick())
-    await said_by(KokoroTTS(speaker), [TTSSpeakFrame("A sentence of a few words to be spoken.")])
+    await said_by(service_of(speaker), [TTSSpeakFrame("A sentence of a few words to be spoken.")])
     ticking.cancel()
     assert max(np.diff(ticks)) < 0.25
 

@@ -24,8 +24,9 @@ from pipecat.tests.utils import SleepFrame, run_test
 from animacy.core.errors import ModelError
 from animacy.core.models import LocalModel, packaged
 from animacy.core.provider import CharacterContext
+from animacy.core.shared import Share
 from animacy.plugins.llama import LlamaSettings, llm_providers
-from animacy.plugins.llama.prompt import Prompt, cost
+from animacy.plugins.llama.prompt import HELLO, Prompt, cost
 from animacy.plugins.llama.runtime import Runtime, gguf_file
 from animacy.plugins.llama.service import LlamaLLM
 from animacy.plugins.llama.shaping import Claims, Ending
@@ -35,30 +36,29 @@ EXAMPLES = [("hello there", "Hello! Lovely to see you at the Lantern House.")]
 STORY = "Tell me a very long story about the sea, with many sailors and many storms."
 
 
-class Shared(Runtime):
-    """Survives the services that use it, so that a model is loaded once for all tests."""
-
-    def close(self):
-        pass
-
-
 @pytest.fixture(scope="module")
 def tiny():
-    runtime = Shared(packaged("smollm2-135m"), context_tokens=1024)
+    runtime = Runtime(packaged("smollm2-135m"), context_tokens=1024)
     runtime.load()
     return runtime
 
 
 @pytest.fixture(scope="module")
 def default():
-    runtime = Shared(packaged("qwen2.5-coder-1.5b"))
+    runtime = Runtime(packaged("qwen2.5-coder-1.5b"))
     runtime.load()
     return runtime
 
 
 def make_service(runtime, **options):
     prompt = Prompt("Iris", PERSONA, EXAMPLES, runtime.context_tokens - options.get("max_tokens", 96))
-    return LlamaLLM(runtime, prompt, **{"name": "Iris", "seed": 3, **options})
+
+    def make():
+        runtime.read([*prompt.prefix, HELLO])
+        return runtime
+
+    share = Share(("llama", runtime.model.name, PERSONA), make)
+    return LlamaLLM(share, prompt, **{"model": runtime.model.name, "name": "Iris", "seed": 3, **options})
 
 
 def ask(*turns):
@@ -266,12 +266,14 @@ def test_a_folder_must_hold_one_gguf(tmp_path):
         gguf_file(tmp_path)
 
 
-def test_provider():
+async def test_provider():
     provider = llm_providers()
     assert [model.name for model in provider.models(LlamaSettings())] == ["qwen2.5-coder-1.5b"]
     made = provider.create(LlamaSettings(), CharacterContext("Iris", persona=PERSONA, examples=EXAMPLES, threads=2))
     assert isinstance(made, LlamaLLM)
-    assert (made._runtime.threads, made._runtime.batch_threads) == (1, 2)
+    await made.load()
+    assert (made._runtime.value.threads, made._runtime.value.batch_threads) == (1, 2)
+    await made.cleanup()
 
 
 def stream(claims, text, size=3):

@@ -18,6 +18,7 @@ from pipecat.tests.utils import SleepFrame, run_test
 from animacy.core.errors import ModelError
 from animacy.core.models import LocalModel, packaged
 from animacy.core.provider import CharacterContext
+from animacy.core.shared import Share
 from animacy.plugins.whisper import WhisperSettings, stt_providers
 from animacy.plugins.whisper.recogniser import Recogniser, _pieces, is_speech, without_echo
 from animacy.plugins.whisper.service import WhisperSTT
@@ -41,7 +42,7 @@ def recogniser():
 
 @pytest.fixture
 def service(recogniser):
-    return WhisperSTT(recogniser)
+    return WhisperSTT(Share(("whisper", "test"), lambda: recogniser), model="whisper-base", language="en-US")
 
 
 def audio_frames(samples, rate=RATE):
@@ -195,12 +196,15 @@ def test_an_unknown_language():
         Recogniser(packaged("whisper-base"), language="tlh").load()
 
 
-def test_provider_names_its_model_and_makes_the_service():
+async def test_provider_names_its_model_and_makes_the_service():
     provider = stt_providers()
     assert [model.name for model in provider.models(WhisperSettings())] == ["whisper-base"]
     made = provider.create(WhisperSettings(threads=1), CharacterContext("Iris", language="de-DE"))
     assert isinstance(made, WhisperSTT)
-    assert (made._recogniser.language, made._recogniser.threads) == ("de", 1)
+    await made.load()
+    recogniser = made._recogniser.value
+    assert (recogniser.language, recogniser.threads) == ("de", 1)
+    await made.cleanup()
 
 
 def test_a_pause_is_noticed_once_and_silence_after_it_is_silence():
