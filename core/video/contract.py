@@ -86,6 +86,7 @@ class RenderedChunk:
     `index` counts frames since the renderer started, so `index / fps` is the presentation time of the first frame.
     `pcm` is mono 16-bit little-endian, n * samples_per_frame samples. `turn` is the turn whose speech it carries, None
     when nobody speaks. `repeated` of the frames are copies of the one before (a renderer that fell behind may repeat).
+    `speech` says how many of the samples are speech, counted from the first, where the rest is padding; None if all are.
     """
 
     index: int
@@ -93,6 +94,7 @@ class RenderedChunk:
     pcm: bytes
     turn: int | None = None
     repeated: int = 0
+    speech: int | None = None
 
 
 @runtime_checkable
@@ -116,7 +118,10 @@ class Renderer(Protocol):
         ...
 
     def interrupt(self, turn: int) -> None:
-        """Drop everything of this turn now; the very next chunk must be silent with the mouth closing."""
+        """Drop everything of this turn and those before it now, and refuse what still comes of them.
+
+        The very next chunk must be silent with the mouth closing; two frames later it is closed.
+        """
         ...
 
     def set_state(self, state: CharacterState, emotion: str | None = None) -> None:

@@ -1,21 +1,26 @@
 """Who owns time: the runner paces a renderer and lets every frame leave with the audio of its own slot.
 
 Audio is the clock. Frame k is due k / fps after the start and carries the samples of exactly that slot; nothing else
-decides when a picture is shown. A turn that was interrupted is dead: whatever arrives for it later is refused.
+decides when a picture is shown. A turn that was interrupted is dead: whatever arrives for it later is refused. A turn
+that is held is silent at once too, but recorded (`animacy.core.video.record`), and may go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from animacy.core.video.contract import CharacterState, Portrait, RenderedChunk, Renderer, VideoFormat, Viseme
+from animacy.core.video.record import BYTES_PER_SAMPLE, Record
 
 MAX_QUEUED_SECONDS = 60.0
+"""Speech that may wait to be said, held or not. Whoever pushes more waits."""
 MAX_BEHIND_SECONDS = 0.5
-BYTES_PER_SAMPLE = 2
+STRAYS = 3
+"""After so many chunks without it, an ended turn is over for the renderer, whatever it counted as speech."""
 
 
 @dataclass(slots=True)
@@ -39,19 +44,44 @@ Emit = Callable[[RenderedChunk], Awaitable[bool]]
 """Takes a chunk at its time; returns False if it had to drop the picture (the audio is never dropped)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A turn fell silent: its number as the chunks carried it, and the index of the first frame without it."""
+
+    turn: int
+    at_index: int
+
+
 class VideoRunner:
-    """Runs one renderer in real time. All methods belong to the event loop that called `start`."""
+    """Runs one renderer in real time. All methods belong to the event loop that called `start`.
+
+    A turn is spoken of by the number that `begin_turn` gave, even when chunks carry another one since it was held.
+
+    Parameters:
+        emit: takes each chunk at its time.
+        playout_delay: seconds from a chunk leaving until it is heard; asked again and again.
+    """
 
     def __init__(
-        self, renderer: Renderer, output: VideoFormat, emit: Emit, clock: Callable[[], float] = time.monotonic
+        self,
+        renderer: Renderer,
+        output: VideoFormat,
+        emit: Emit,
+        clock: Callable[[], float] = time.monotonic,
+        playout_delay: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.stats = RunnerStats()
+        self.between_chunks = asyncio.Lock()
+        """Held while a chunk is emitted: who cuts and tells others of it takes it, so that no chunk comes between."""
         self._renderer, self._output, self._emit, self._clock = renderer, output, emit, clock
+        self._playout_delay = playout_delay
         self._task: asyncio.Task[None] | None = None
         self._last_turn = 0
-        self._open_turn: int | None = None
-        self._speaking: set[int] = set()
-        self._queued_samples = 0
+        self._records: dict[int, Record] = {}
+        self._leaving: deque[tuple[float, int, int]] = deque()  # when it left, the record's key, samples of speech
+        self._held: Cut | None = None
+        self._cut_through = 0
+        self._next_index = 0
         self._room = asyncio.Event()
         self._closed = False
 
@@ -67,37 +97,84 @@ class VideoRunner:
     def begin_turn(self) -> int:
         """A number for what the character is about to say."""
         self._last_turn += 1
-        self._open_turn = self._last_turn
-        self._speaking.add(self._last_turn)
+        self._records[self._last_turn] = Record(self._last_turn, self._output.sample_rate)
         return self._last_turn
 
     async def push_audio(self, pcm: bytes, turn: int, visemes: Sequence[Viseme] | None) -> bool:
-        """Say this (mono int16 at the output's rate). False if the turn is dead. Waits while too much is queued."""
+        """Say this (mono int16 at the output's rate). False if the turn is dead. Waits while too much is queued.
+
+        While the turn is held, it is kept until the turn goes on.
+        """
         limit = int(MAX_QUEUED_SECONDS * self._output.sample_rate)
-        while turn in self._speaking and self._queued_samples >= limit and not self._closed:
+        while self._is_open(turn) and self._queued_samples() >= limit and not self._closed:
             self._room.clear()
             await self._room.wait()
-        if turn not in self._speaking or self._closed:
+        if not self._is_open(turn) or self._closed:
             self.stats.refused += 1
             return False
-        self._queued_samples += len(pcm) // BYTES_PER_SAMPLE
-        self._renderer.push_audio(pcm, self._output.sample_rate, turn, visemes)
+        record = self._records[turn]
+        record.push(pcm, visemes)
+        if self._held is None:
+            self._renderer.push_audio(pcm, self._output.sample_rate, record.number, visemes)
         return True
 
     def end_turn(self, turn: int) -> None:
         """Nothing more is said in this turn."""
-        if turn in self._speaking:
-            self._speaking.discard(turn)
-            self._renderer.end_turn(turn)
+        if self._is_open(turn):
+            record = self._records[turn]
+            record.ended = True
+            if self._held is None:
+                self._renderer.end_turn(record.number)
+            self._forget_finished()
 
-    def interrupt(self) -> None:
-        """Fall silent now: every turn begun so far is dead."""
-        self._speaking.clear()
-        if self._open_turn is not None:
-            self._renderer.interrupt(self._open_turn)
-            self._open_turn = None
-        self._queued_samples = 0
+    def hold(self) -> Cut | None:
+        """Fall silent now, but keep what was not heard yet for `resume`. None when there is nothing to be held."""
+        self._listen()
+        if self._held is None and self._records:
+            self._held = self._cut()
+        return self._held
+
+    def resume(self) -> None:
+        """Say what was not heard when the turn was held, from a gap between words on."""
+        if self._held is None:
+            return
+        self._held = None
+        for record in self._records.values():
+            self._last_turn += 1
+            pcm, visemes = record.go_on(self._last_turn)
+            if pcm:
+                self._renderer.push_audio(pcm, self._output.sample_rate, record.number, visemes)
+            if record.ended:
+                self._renderer.end_turn(record.number)
+        self._forget_finished()
+
+    def interrupt(self) -> Cut | None:
+        """Fall silent for good: every turn begun so far is dead. None when there was none.
+
+        After a hold, the cut is the same as then.
+        """
+        self._listen()
+        cut = self._held or (self._cut() if self._records else None)
+        self._held = None
+        self._records.clear()
+        self._leaving.clear()
         self._room.set()
+        return cut
+
+    def pushed(self, turn: int) -> int:
+        """Samples of this turn that were pushed so far; 0 when it is over."""
+        return self._records[turn].pushed if turn in self._records else 0
+
+    def heard(self, turn: int) -> int | None:
+        """Samples of this turn that were heard by now; None when all were, or the turn is dead."""
+        self._listen()
+        return self._records[turn].heard if turn in self._records else None
+
+    @property
+    def speaking(self) -> bool:
+        """Whether anything is still to be heard, or to be said."""
+        self._listen()
+        return bool(self._records)
 
     def set_state(self, state: CharacterState, emotion: str | None = None) -> None:
         """Tell the renderer what the character is doing."""
@@ -130,12 +207,63 @@ class VideoRunner:
                 await asyncio.sleep(due - now)
             else:
                 began += self._account_delay(now - due, len(chunk.frames))
-            self._queued_samples = max(0, self._queued_samples - self._spoken_samples(chunk))
-            self._room.set()
-            self.stats.sent += len(chunk.frames)
-            self.stats.repeated += chunk.repeated
-            if not await self._emit(chunk):
-                self.stats.dropped += len(chunk.frames)
+            async with self.between_chunks:
+                await self._let_go(chunk)
+
+    async def _let_go(self, chunk: RenderedChunk) -> None:
+        if chunk.turn is not None and chunk.turn <= self._cut_through:
+            # Cut while it waited for its time: its sound must not be heard any more.
+            chunk = replace(chunk, pcm=bytes(len(chunk.pcm)), turn=None, speech=0)
+        self._next_index = chunk.index + len(chunk.frames)
+        self._count(chunk)
+        self.stats.sent += len(chunk.frames)
+        self.stats.repeated += chunk.repeated
+        if not await self._emit(chunk):
+            self.stats.dropped += len(chunk.frames)
+
+    def _count(self, chunk: RenderedChunk) -> None:
+        """Note how much speech leaves with a chunk."""
+        now = self._clock()
+        for record in self._records.values() if self._held is None else ():
+            if record.number == chunk.turn:
+                record.strays = 0
+                samples = len(chunk.pcm) // BYTES_PER_SAMPLE if chunk.speech is None else chunk.speech
+            else:
+                record.strays += record.ended and record.emitted > record.offset
+                samples = record.pushed if record.strays >= STRAYS else 0
+            samples = min(samples, record.pushed - record.emitted)
+            if samples:
+                record.emitted += samples
+                self._leaving.append((now, record.key, samples))
+        self._room.set()
+        self._listen()
+
+    def _listen(self) -> None:
+        """Note what was heard by now."""
+        heard_until = self._clock() - self._playout_delay()
+        while self._leaving and self._leaving[0][0] <= heard_until:
+            _, key, samples = self._leaving.popleft()
+            if key in self._records:
+                self._records[key].hear(samples)
+        self._forget_finished()
+
+    def _forget_finished(self) -> None:
+        for key in [key for key, record in self._records.items() if record.over]:
+            del self._records[key]
+
+    def _cut(self) -> Cut:
+        """Silence the renderer. What has left and was not heard will never be: it is flushed where it is."""
+        numbers = [record.number for record in self._records.values()]
+        self._cut_through = self._last_turn
+        self._renderer.interrupt(self._last_turn)
+        self._leaving.clear()
+        return Cut(numbers[0], self._next_index)
+
+    def _is_open(self, turn: int) -> bool:
+        return turn in self._records and not self._records[turn].ended
+
+    def _queued_samples(self) -> int:
+        return sum(record.pushed - record.emitted for record in self._records.values())
 
     def _account_delay(self, delay: float, frames: int) -> float:
         """Note how late a chunk is; returns by how much the timeline must move because it cannot be caught up."""
@@ -146,6 +274,3 @@ class VideoRunner:
             self.stats.stalls += 1
             return delay
         return 0.0
-
-    def _spoken_samples(self, chunk: RenderedChunk) -> int:
-        return len(chunk.pcm) // BYTES_PER_SAMPLE if chunk.turn is not None else 0
