@@ -22,9 +22,15 @@ CLOSE_SECONDS = 2.0
 
 
 class Link:
-    """Sends text at once and in order; media only as fast as the network takes it."""
+    """Sends text at once and in order; media only as fast as the network takes it.
 
-    def __init__(self, request: web.Request, ws: web.WebSocketResponse) -> None:
+    Parameters:
+        request, ws: the connection.
+        patience: seconds a client may take nothing before it is given up.
+    """
+
+    def __init__(self, request: web.Request, ws: web.WebSocketResponse, patience: float) -> None:
+        self._patience = patience
         self._ws = ws
         self._transport = request.transport
         self._texts: deque[str] = deque(maxlen=MAX_TEXTS)
@@ -54,7 +60,11 @@ class Link:
     async def send(self, data: bytes) -> bool:
         """Send a binary message; waits while the network takes nothing. False when the connection is gone."""
         try:
-            await self._ws.send_bytes(data)
+            await asyncio.wait_for(self._ws.send_bytes(data), self._patience)
+        except TimeoutError:
+            self.hang_up(CloseCode.TOO_SLOW, "nothing was read")
+            self.closed.set()
+            return False
         except (ConnectionError, RuntimeError):
             self.closed.set()
             return False

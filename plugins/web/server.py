@@ -141,7 +141,7 @@ class WebServer:
             protocols=(SUBPROTOCOL,), max_msg_size=MAX_BINARY, heartbeat=HEARTBEAT_SECONDS, compress=False
         )
         await ws.prepare(request)
-        link = Link(request, ws)
+        link = Link(request, ws, max(2.0, self.settings.grace))
         self._links.add(link)
         try:
             await self._receive(ws, link)
