@@ -6,6 +6,7 @@ import asyncio
 
 from loguru import logger
 
+from animacy.core.memory import give_back_memory
 from animacy.core.pipeline.loading import Note, Products
 from animacy.core.pipeline.metrics import Metrics
 from animacy.core.pipeline.session import Session
@@ -52,6 +53,7 @@ class Host:
             raise
         finally:
             del self._sessions[session]
+            await asyncio.to_thread(give_back_memory)
 
     async def close(self) -> None:
         """End every conversation and free the models. May be called twice."""
