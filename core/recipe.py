@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -136,8 +136,26 @@ class VideoSection(PluginSection):
         return VideoFormat(self.width, self.height, self.fps, VOICE_SAMPLE_RATE)
 
 
+class Idle(Section):
+    """What the character says when nobody has said anything for a while."""
+
+    after: Annotated[
+        float | None, Field(ge=1, le=3600, description="Seconds of silence before the next line; null for never.")
+    ] = 20.0
+    lines: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=400)], ...],
+        Field(max_length=24, description="What it says, one line at a time; nothing when left out."),
+    ] = ()
+    times: Annotated[int, Field(ge=1, le=100, description="How often, until the user has said something again.")] = 2
+
+    @property
+    def seconds(self) -> float:
+        """The silence before a line, 0 for never."""
+        return self.after or 0.0 if self.lines else 0.0
+
+
 class TurnTaking(Section):
-    """When the character takes its turn."""
+    """Who has the word."""
 
     pause: Annotated[
         float, Field(ge=0.1, le=2.0, description="Seconds of silence after which the turn model is asked.")
@@ -145,10 +163,25 @@ class TurnTaking(Section):
     longest_pause: Annotated[
         float, Field(ge=0.3, le=10.0, description="Seconds of silence that end a turn whatever the turn model says.")
     ] = 1.6
-    confidence: Annotated[float, Field(ge=0.1, le=0.99, description="Voice probability that counts as speech.")] = 0.7
+    confidence: Annotated[float, Field(ge=0.1, le=0.99, description="Voice probability that counts as speech.")] = 0.6
     start: Annotated[
         float, Field(ge=0.05, le=1.0, description="Seconds of voice that count as the start of speech.")
-    ] = 0.2
+    ] = 0.1
+    interrupt_after: Annotated[
+        float,
+        Field(
+            ge=0.2, le=5.0, description="Seconds of voice that interrupt the character, whether words are known or not."
+        ),
+    ] = 0.7
+    backchannels: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=60)], ...] | None,
+        Field(max_length=200, description="Words that do not interrupt, instead of the language's own."),
+    ] = None
+    echo: Annotated[
+        Literal["client", "apm"],
+        Field(description="Who keeps the character's voice out of the microphone: the client, or WebRTC's APM here."),
+    ] = "client"
+    idle: Annotated[Idle, Field(description="What the character says into a silence.")] = Idle()
 
 
 class Limits(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipecat.frames.frames import SystemFrame, TTSAudioRawFrame
+from pipecat.frames.frames import SystemFrame, TTSAudioRawFrame, TTSTextFrame
 
 from animacy.core.video.contract import RenderedChunk, Viseme
 
@@ -26,10 +26,35 @@ class ForeseenTranscriptFrame(SystemFrame):
     """What the user's turn will probably read, while it is not over yet.
 
     An stt may send it at every pause. An llm may begin to think about it, and must not let
-    anybody hear of that until the turn has really ended with the same words.
+    anybody hear of that until the turn has really ended with the same words. An empty text says that the sound which
+    just ended held no words: a character that fell silent for it goes on at once.
     """
 
     text: str = ""
+
+
+@dataclass
+class HoldFrame(SystemFrame):
+    """Somebody makes a sound while the character speaks: it falls silent until it is known why."""
+
+
+@dataclass
+class ResumeFrame(SystemFrame):
+    """It was no interruption: the character goes on. Goes both ways, so that an stt forgets what it heard."""
+
+
+@dataclass
+class UserTurnFrame(SystemFrame):
+    """The user has the word: their turn begins, and with it ends what the character still had to say."""
+
+
+@dataclass
+class HeardWordFrame(TTSTextFrame, SystemFrame):
+    """One word of the character, at the moment at which it is heard.
+
+    These replace the voice's own TTSTextFrames, which say what was synthesized. System frames, because an interruption
+    must not drop a word that was heard, nor overtake it on its way into the context.
+    """
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """The order of the pipeline, and nothing else knows it.
 
-transport.input -> stt -> user aggregator (VAD + smart turn) -> llm -> tts -> CharacterVideoProcessor(renderer)
--> transport.output -> assistant aggregator. The vision sampler will stand before stt, knowledge before llm.
+transport.input -> [echo canceller] -> stt -> turn gate -> user aggregator (VAD + smart turn) -> llm -> tts
+-> CharacterVideoProcessor(renderer) -> transport.output -> assistant aggregator. The vision sampler will stand before
+stt, knowledge before llm.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.turns.user_start import VADUserTurnStartStrategy
-from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
+from animacy.core.pipeline.echo import EchoCanceller
 from animacy.core.pipeline.processor import CharacterVideoProcessor
 from animacy.core.pipeline.transport import Transport
+from animacy.core.pipeline.turns.backchannels import backchannels, phrases_of
+from animacy.core.pipeline.turns.gate import TurnGate
+from animacy.core.pipeline.turns.silence import break_silences
+from animacy.core.pipeline.turns.strategies import GateTurnStart, SmartTurnStop
 from animacy.core.recipe import TurnTaking
 
 
@@ -36,13 +40,24 @@ class Parts:
     video: CharacterVideoProcessor
 
 
-def build_pipeline(parts: Parts, turn_taking: TurnTaking, context: LLMContext) -> Pipeline:
-    """Wire the parts. `context` collects the conversation, the persona belongs to the llm plugin."""
+def build_pipeline(parts: Parts, turn_taking: TurnTaking, context: LLMContext, *, language: str = "en-US") -> Pipeline:
+    """Wire the parts. `context` collects the conversation, the persona belongs to the llm plugin.
+
+    Raises PluginError when the recipe wants echoes cancelled and the package for it is missing.
+    """
     aggregators = LLMContextAggregatorPair(context, user_params=_user_params(turn_taking))
+    parts.video.heard_through(parts.transport)
+    ears: list[FrameProcessor] = [parts.stt, _gate(turn_taking, language, parts.video)]
+    if turn_taking.echo == "apm":
+        canceller = EchoCanceller(parts.video.sample_rate, lambda: parts.transport.playout_delay)
+        parts.video.heard_by(canceller)
+        ears.insert(0, canceller)
+    if turn_taking.idle.seconds:
+        break_silences(aggregators.user(), turn_taking.idle)
     return Pipeline(
         [
             parts.transport.input(),
-            parts.stt,
+            *ears,
             aggregators.user(),
             parts.llm,
             parts.tts,
@@ -53,16 +68,29 @@ def build_pipeline(parts: Parts, turn_taking: TurnTaking, context: LLMContext) -
     )
 
 
+def _gate(turn_taking: TurnTaking, language: str, video: CharacterVideoProcessor) -> TurnGate:
+    own = turn_taking.backchannels
+    return TurnGate(
+        interrupt_after=turn_taking.interrupt_after,
+        start=turn_taking.start,
+        pause=turn_taking.pause,
+        phrases=backchannels(language) if own is None else phrases_of(own),
+        speaker=video,
+    )
+
+
 def _user_params(turn_taking: TurnTaking) -> LLMUserAggregatorParams:
     analyzer = LocalSmartTurnAnalyzerV3(params=SmartTurnParams(stop_secs=turn_taking.longest_pause))
     return LLMUserAggregatorParams(
         vad_analyzer=SileroVADAnalyzer(
             params=VADParams(
-                confidence=turn_taking.confidence, start_secs=turn_taking.start, stop_secs=turn_taking.pause
+                confidence=turn_taking.confidence,
+                start_secs=turn_taking.start,
+                stop_secs=turn_taking.pause,
+                min_volume=0.0,  # Pipecat smooths the volume, and speech would be noticed 0.15 s later
             )
         ),
-        user_turn_strategies=UserTurnStrategies(
-            start=[VADUserTurnStartStrategy()], stop=[TurnAnalyzerUserTurnStopStrategy(turn_analyzer=analyzer)]
-        ),
+        user_turn_strategies=UserTurnStrategies(start=[GateTurnStart()], stop=[SmartTurnStop(turn_analyzer=analyzer)]),
+        user_idle_timeout=turn_taking.idle.seconds,
         empty_user_turn=None,
     )

@@ -87,7 +87,7 @@ class Session:
         return Parts(transport=self.transport, stt=products.stt, llm=products.llm, tts=products.tts, video=video)
 
     async def _converse(self, parts: Parts) -> Report:
-        transport = parts.transport
+        transport, recipe = parts.transport, self.loaded.recipe
         live = transport if isinstance(transport, LiveTransport) else None
         speech_end = getattr(transport, "speech_end", None)
         began = time.monotonic()
@@ -100,7 +100,7 @@ class Session:
         )
         context = LLMContext()
         worker = PipelineWorker(
-            build_pipeline(parts, self.loaded.recipe.turn_taking, context),
+            build_pipeline(parts, recipe.turn_taking, context, language=recipe.character.language),
             params=PipelineParams(
                 audio_in_sample_rate=self.loaded.context().input_sample_rate,
                 audio_out_sample_rate=self.loaded.context().sample_rate,

@@ -19,7 +19,6 @@ from pipecat.frames.frames import (
     LLMTextFrame,
     TranscriptionFrame,
     TTSAudioRawFrame,
-    TTSTextFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
@@ -27,7 +26,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 
-from animacy.core.pipeline.frames import CharacterChunkFrame, FlushFrame
+from animacy.core.pipeline.frames import CharacterChunkFrame, FlushFrame, HeardWordFrame
 from animacy.core.report import TurnReport
 from animacy.core.video.contract import RenderedChunk
 
@@ -184,7 +183,7 @@ class Timeline(BaseObserver):
         """The way to an answer."""
         if isinstance(frame, UserStoppedSpeakingFrame):
             self._decide(turn, now)
-        elif isinstance(frame, TTSTextFrame):
+        elif isinstance(frame, HeardWordFrame):
             self._say(frame.text.strip(), now)
         elif isinstance(frame, LLMTextFrame):
             turn.first_llm_token = turn.first_llm_token or now

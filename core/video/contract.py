@@ -86,7 +86,7 @@ class RenderedChunk:
     `index` counts frames since the renderer started, so `index / fps` is the presentation time of the first frame.
     `pcm` is mono 16-bit little-endian, n * samples_per_frame samples. `turn` is the turn whose speech it carries, None
     when nobody speaks. `repeated` of the frames are copies of the one before (a renderer that fell behind may repeat).
-    `speech` says how many of the samples are speech, counted from the first, where the rest is padding; None if all are.
+    `speech` says how many of the samples are speech, counted from the first, if the rest is padding; None if all are.
     """
 
     index: int

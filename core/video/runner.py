@@ -8,6 +8,7 @@ that is held is silent at once too, but recorded (`animacy.core.video.record`), 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -169,6 +170,13 @@ class VideoRunner:
         """Samples of this turn that were heard by now; None when all were, or the turn is dead."""
         self._listen()
         return self._records[turn].heard if turn in self._records else None
+
+    def seconds_left(self) -> float:
+        """How much is still to be heard; infinite while a turn has not ended."""
+        self._listen()
+        if not all(record.ended for record in self._records.values()):
+            return math.inf
+        return sum(record.pushed - record.heard for record in self._records.values()) / self._output.sample_rate
 
     @property
     def speaking(self) -> bool:

@@ -24,7 +24,7 @@ from pipecat.services.stt_service import SegmentedSTTService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 
-from animacy.core.pipeline.frames import ForeseenTranscriptFrame
+from animacy.core.pipeline.frames import ForeseenTranscriptFrame, ResumeFrame
 from animacy.core.shared import Share
 from animacy.plugins.whisper.pauses import Pauses
 from animacy.plugins.whisper.recogniser import SAMPLE_RATE, Recogniser, Transcript
@@ -94,8 +94,8 @@ class WhisperSTT(SegmentedSTTService):
         """Follow the user's turns."""
         if isinstance(frame, VADUserStartedSpeakingFrame):
             self._pauses = Pauses(self.sample_rate)
-        elif isinstance(frame, UserStoppedSpeakingFrame):
-            self._sent.clear()
+        elif isinstance(frame, UserStoppedSpeakingFrame | ResumeFrame):
+            self._sent.clear()  # the turn is over, or it was none
         await super().process_frame(frame, direction)
 
     async def process_audio_frame(self, frame: InputAudioRawFrame, direction: FrameDirection) -> None:
@@ -117,6 +117,8 @@ class WhisperSTT(SegmentedSTTService):
         )
         if found.text:
             self._waiting.append(found.text)
+        elif not self._waiting and not self._user_speaking:
+            yield ForeseenTranscriptFrame("")  # no words: nobody needs to wait for any
         if not self._waiting or self._user_speaking or not self._segment_queue.empty():
             return
         text, self._waiting = " ".join(self._waiting), []

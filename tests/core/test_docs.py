@@ -8,11 +8,12 @@ import re
 import yaml
 
 from animacy.core import hookspecs
-from animacy.core.recipe import Character, Limits, Recipe, TurnTaking
+from animacy.core.recipe import Character, Idle, Limits, Recipe, TurnTaking
 from animacy.core.recipe_loader import load_recipe
 from tests.conftest import ROOT, animacy
 
 DOCS = ROOT / "docs"
+SECTIONS = (("turn_taking", TurnTaking), ("turn_taking.idle", Idle), ("limits", Limits))
 
 
 def test_every_hook_is_documented_with_its_arguments():
@@ -25,7 +26,7 @@ def test_every_hook_is_documented_with_its_arguments():
 
 def test_every_key_of_a_recipe_is_documented():
     text = (DOCS / "recipes.md").read_text()
-    for section, model in (("character", Character), ("turn_taking", TurnTaking), ("limits", Limits)):
+    for section, model in (("character", Character), *SECTIONS):
         for key in model.model_fields:
             assert f"`{section}.{key}`" in text
     for key in Recipe.model_fields:
@@ -42,10 +43,14 @@ def test_every_setting_of_a_built_in_plugin_is_in_its_readme(plugins):
 
 def test_defaults_in_the_documents_are_the_real_ones():
     text = (DOCS / "recipes.md").read_text()
-    for section, model in (("turn_taking", TurnTaking), ("limits", Limits)):
+    for section, model in SECTIONS:
         for key, field in model.model_fields.items():
             row = next(line for line in text.splitlines() if line.startswith(f"| `{section}.{key}`"))
-            assert float(row.rsplit("|", 2)[1]) == float(field.default)
+            default = row.rsplit("|", 2)[1].strip()
+            if isinstance(field.default, str):
+                assert default == f"`{field.default}`"
+            elif isinstance(field.default, int | float):
+                assert float(default) == field.default
 
 
 def test_the_sample_plugin_is_the_tested_one():

@@ -1,0 +1,1 @@
+"""Who has the word: interruptions, backchannels, echoes and silences."""
