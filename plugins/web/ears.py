@@ -63,6 +63,11 @@ class Ears(FrameProcessor):
         if self._task is not None:
             await self.broadcast_frame(InputTransportMessageFrame, message=message)
 
+    async def look(self, source: PictureSource) -> Image.Image | None:
+        """The newest picture from there, if there is any."""
+        jpeg = self._pictures.get(source)
+        return None if jpeg is None else await asyncio.to_thread(_decode, jpeg)
+
     async def interrupt(self) -> None:
         """Cut the character off, because the visitor pressed the button for it."""
         if self._task is not None:
@@ -108,8 +113,7 @@ class Ears(FrameProcessor):
         """Answer a request for a picture with the newest one, if there is any."""
         wanted = request.video_source
         source: PictureSource = "screen" if wanted == "screen" else "camera"
-        jpeg = self._pictures.get(source)
-        picture = None if jpeg is None else await asyncio.to_thread(_decode, jpeg)
+        picture = await self.look(source)
         if picture is None:
             return
         frame = UserImageRawFrame(

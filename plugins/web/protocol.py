@@ -111,6 +111,11 @@ def parse(text: str) -> dict[str, Any]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         raise ProtocolError("a text message is not JSON") from None
+    return check(found)
+
+
+def check(found: Any) -> dict[str, Any]:
+    """The same for a message that was read from its JSON already. Raises ProtocolError."""
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
         raise ProtocolError("a text message has no type")
     if found.get("label") not in (LABEL, RTVI_LABEL):

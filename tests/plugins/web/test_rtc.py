@@ -1,4 +1,4 @@
-"""The second transport, against a peer of its own in the same process: real ICE, DTLS, SRTP and SCTP over this machine."""
+"""The second transport, against a peer of its own in the same process: real ICE, DTLS, SRTP and SCTP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import json
-import os
 import threading
 import time
 from fractions import Fraction
@@ -15,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpSrPacket
 from pipecat.frames.frames import (
@@ -32,6 +31,7 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.transports.smallwebrtc.transport import RawVideoTrack
+from pipecat.utils.text.base_text_aggregator import TextType
 from pipecat.workers.runner import WorkerRunner
 
 from animacy.core.film import read_audio
@@ -100,7 +100,7 @@ class Camera(MediaStreamTrack):
 class Peer:
     """A browser in small: keeps what it sees, hears and is told, and the sender's reports on both."""
 
-    def __init__(self, microphone=None):
+    def __init__(self, microphone=None, codecs=()):
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.messages, self.pictures, self.sounds, self.tasks = [], [], [], []
         self.reports, self.first_timestamp = {}, {}
@@ -108,7 +108,7 @@ class Peer:
         self.channel = self.pc.createDataChannel("animacy")
         self.channel.on("message", lambda text: self.messages.append(json.loads(text)))
         self.pc.addTransceiver(microphone or "audio", direction="sendrecv")
-        self.pc.addTransceiver("video", direction="sendrecv")
+        self.pc.addTransceiver("video", direction="sendrecv").setCodecPreferences(list(codecs))
         self.pc.on("track", self._take)
 
     def _take(self, track):
@@ -232,14 +232,15 @@ class Conversation:
 
 
 @contextlib.asynccontextmanager
-async def conversing(microphone=None):
-    peer, offers = Peer(microphone), Offers()
+async def conversing(microphone=None, codecs=()):
+    peer, offers = Peer(microphone, codecs), Offers()
     talk = Conversation(peer, offers)
     try:
         await talk.begin()
         yield talk
     finally:
         await talk.end()
+        await until(lambda: peer.pc.connectionState in ("closed", "new"), "the connection to be closed")
         await offers.close()
         await peer.close()
 
@@ -276,14 +277,17 @@ async def test_a_stock_track_paces_by_a_thirtieth_whatever_the_rate():
     assert list(np.diff(pts)) == [3000, 3000]
 
 
-async def test_vp8_is_preferred_and_the_client_is_welcomed():
-    async with conversing() as talk:
+@pytest.mark.parametrize(("names", "agreed"), [(["H264", "VP8"], "vp8"), (["H264"], "h264")])
+async def test_vp8_is_preferred_and_the_client_is_welcomed(names, agreed):
+    capabilities = RTCRtpSender.getCapabilities("video").codecs
+    order = [codec for name in names for codec in capabilities if codec.mimeType == f"video/{name}"]
+    async with conversing(codecs=order) as talk:
         await until(lambda: talk.peer.told("welcome"), "the welcome")
         welcome = talk.peer.told("welcome")[0]
         assert welcome["character"] == {"name": "Iris", "language": "en-US"}
         assert welcome["session"] == talk.peer.pc_id
-        assert (welcome["video"]["codec"], welcome["video"]["fps"], welcome["audio"]["codec"]) == ("vp8", 24, "opus")
-        assert "VP8/90000" in talk.peer.pc.remoteDescription.sdp
+        assert (welcome["video"]["codec"], welcome["video"]["fps"], welcome["audio"]["codec"]) == (agreed, 24, "opus")
+        await until(lambda: len(talk.peer.pictures) > 5, "pictures that can be decoded")
 
 
 async def test_the_microphone_is_heard_at_the_rate_of_the_pipeline():
@@ -319,7 +323,7 @@ async def test_messages_go_both_ways():
         await talk.worker.queue_frame(
             OutputTransportMessageUrgentFrame(message={"label": "rtvi-ai", "type": "bot-ready"})
         )
-        await talk.worker.queue_frame(TTSTextFrame("Hello there", aggregated_by="word"))
+        await talk.video.push_frame(TTSTextFrame("Hello there", text_type=TextType.WORD))
         await until(lambda: peer.told("caption"), "the caption")
         assert peer.told("caption")[0]["text"] == "Hello there"
         assert any(found.get("type") == "bot-ready" for found in peer.messages)
@@ -419,7 +423,7 @@ async def _visit():
 def _held():
     gc.collect()
     threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
-    return len(asyncio.all_tasks()), len(threads), len(os.listdir("/proc/self/fd"))
+    return len(asyncio.all_tasks()), len(threads), len(list(Path("/proc/self/fd").iterdir()))
 
 
 class Time:

@@ -1,0 +1,1 @@
+"""The second way to the browser: WebRTC, on Pipecat's SmallWebRTC connection. Needs the extra `webrtc`."""

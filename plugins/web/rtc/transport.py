@@ -1,0 +1,162 @@
+"""RtcTransport: one visitor over WebRTC, as the pipeline sees it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from animacy.core.pipeline.metrics import Metrics
+from animacy.core.report import TurnReport
+from animacy.core.threads import worker
+from animacy.core.video.contract import VideoFormat
+from animacy.plugins.web.narration import Narrator
+from animacy.plugins.web.protocol import LABEL, ProtocolError, check, message
+from animacy.plugins.web.rtc.connection import CharacterConnection
+from animacy.plugins.web.rtc.ears import RtcEars
+from animacy.plugins.web.rtc.output import RtcStage
+from animacy.plugins.web.rtc.playout import Playout, PlayoutCounts
+
+USUAL_DELAY = 0.15
+"""Seconds until a chunk is heard at the client, before it has told."""
+LONGEST_DELAY = 2.0
+GOOD_BYE_SECONDS = 0.1
+"""The last words over the data channel need a moment to leave before the connection is closed."""
+
+
+class RtcTransport:
+    """Satisfies animacy.core.pipeline.transport.LiveTransport.
+
+    The visit ends with the connection; a client that changes networks renegotiates instead.
+
+    Parameters:
+        connection: whose offer was answered, or will be.
+        input_rate: of the pipeline's input, in Hz.
+        metrics: what the client measures goes there.
+        character: `name` and `language`, for the welcome.
+    """
+
+    greets = True
+
+    def __init__(
+        self, connection: CharacterConnection, input_rate: int, metrics: Metrics, character: dict[str, str]
+    ) -> None:
+        self.playout_delay = USUAL_DELAY
+        self.junk = 0
+        self._connection, self._metrics, self._character = connection, metrics, character
+        self._ears = RtcEars(input_rate, connection)
+        self._stage: RtcStage | None = None
+        self._playout: Playout | None = None
+        self._pen = worker("rtc encoder")
+        self._connected, self._done = asyncio.Event(), asyncio.Event()
+        self._closed = False
+        for event, handler in {
+            "connected": self._on_connected,
+            "closed": self._on_gone,
+            "failed": self._on_gone,
+            "app-message": self._on_message,
+        }.items():
+            connection.add_event_handler(event, handler)
+        self._note_state()
+
+    @property
+    def counts(self) -> PlayoutCounts:
+        """What did not leave."""
+        return self._playout.counts if self._playout is not None else PlayoutCounts()
+
+    def input(self) -> RtcEars:
+        """The microphone."""
+        return self._ears
+
+    def output(self) -> RtcStage:
+        """What is seen and heard."""
+        assert self._stage is not None, "open() comes first"
+        return self._stage
+
+    async def open(self, video: VideoFormat) -> None:
+        """Make ready to send."""
+        self._playout = Playout(video)
+        narrator = Narrator(video, self._tell, lambda: self.playout_delay)
+        self._stage = RtcStage(self._playout, narrator, self._connected, self._tell)
+        self._connection.perform(self._playout, video, self._pen)
+        self._tell(message("welcome", **self._welcome(video)))
+
+    async def wait_done(self) -> None:
+        """Return when the visitor has said good-bye or the connection is gone."""
+        await self._done.wait()
+
+    async def close(self) -> None:
+        """Hang up. May be called twice."""
+        self._done.set()
+        if self._closed:
+            return
+        self._closed = True
+        await self._connection.hang_up()
+        await asyncio.to_thread(self._pen.shutdown)
+
+    async def say_good_bye(self, reason: str, text: str) -> None:
+        """Tell the visitor that the conversation is over, and give the words time to leave. Before `close`."""
+        if not self._closed:
+            self._tell(message("bye", reason=reason, message=text))
+            await asyncio.sleep(GOOD_BYE_SECONDS)
+
+    def note_turn(self, turn: TurnReport) -> None:
+        """Show the visitor where the time of the turn went."""
+        self._tell(message("waterfall", **turn.model_dump(mode="json")))
+
+    def _welcome(self, video: VideoFormat) -> dict[str, Any]:
+        codec = self._connection.video_codec
+        return {
+            "session": self._connection.pc_id,
+            "resumed": False,
+            "character": self._character,
+            "grace": 0,
+            "video": {"codec": codec, "width": video.width, "height": video.height, "fps": video.fps},
+            "audio": {"codec": "opus", "sample_rate": video.sample_rate},
+        }
+
+    def _tell(self, text: dict[str, Any]) -> None:
+        if not self._closed:
+            self._connection.send_app_message(text)
+
+    def _note_state(self) -> None:
+        """The connection may have been made, or lost, before anybody listened to its events."""
+        state = self._connection.pc.connectionState
+        if state == "connected":
+            self._connected.set()
+        elif state in ("closed", "failed"):
+            self._done.set()
+
+    async def _on_connected(self, _: CharacterConnection) -> None:
+        self._connected.set()
+
+    async def _on_gone(self, _: CharacterConnection) -> None:
+        self._done.set()
+
+    async def _on_message(self, _: CharacterConnection, found: Any) -> None:
+        try:
+            text = check(found)
+        except ProtocolError:
+            self.junk += 1
+            return
+        if text["label"] != LABEL:
+            await self._ears.take_message(text)
+            return
+        handlers: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "ping": lambda data: self._tell(message("pong", t=data.get("t"))),
+            "stats": self._take_stats,
+            "flushed": self._metrics.flushed,
+            "bye": lambda _: self._done.set(),
+        }
+        if text["type"] == "interrupt":
+            await self._ears.interrupt()
+        elif (handle := handlers.get(text["type"])) is not None:
+            handle(text["data"])
+
+    def _take_stats(self, data: dict[str, Any]) -> None:
+        self._metrics.client_stats(data)
+        buffered, rtt = data.get("buffer_ms"), data.get("rtt_ms")
+        if isinstance(buffered, int | float) and isinstance(rtt, int | float):
+            delay = (buffered + rtt / 2) / 1000
+            if 0 <= delay <= LONGEST_DELAY:
+                self.playout_delay += 0.3 * (delay - self.playout_delay)
