@@ -49,6 +49,11 @@ class UserTurnFrame(SystemFrame):
 
 
 @dataclass
+class InterruptedFrame(SystemFrame):
+    """Goes upstream from the end of the pipeline: an interruption got there, and the context holds what was heard."""
+
+
+@dataclass
 class HeardWordFrame(TTSTextFrame, SystemFrame):
     """One word of the character, at the moment at which it is heard.
 

@@ -23,7 +23,7 @@ from animacy.core.pipeline.echo import EchoCanceller
 from animacy.core.pipeline.processor import CharacterVideoProcessor
 from animacy.core.pipeline.transport import Transport
 from animacy.core.pipeline.turns.backchannels import backchannels, phrases_of
-from animacy.core.pipeline.turns.gate import TurnGate
+from animacy.core.pipeline.turns.gate import PipelineEnd, TurnGate
 from animacy.core.pipeline.turns.silence import break_silences
 from animacy.core.pipeline.turns.strategies import GateTurnStart, SmartTurnStop
 from animacy.core.recipe import TurnTaking
@@ -64,6 +64,7 @@ def build_pipeline(parts: Parts, turn_taking: TurnTaking, context: LLMContext, *
             parts.video,
             parts.transport.output(),
             aggregators.assistant(),
+            PipelineEnd(),
         ]
     )
 

@@ -28,7 +28,13 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from animacy.core.pipeline.frames import ForeseenTranscriptFrame, HoldFrame, ResumeFrame, UserTurnFrame
+from animacy.core.pipeline.frames import (
+    ForeseenTranscriptFrame,
+    HoldFrame,
+    InterruptedFrame,
+    ResumeFrame,
+    UserTurnFrame,
+)
 from animacy.core.pipeline.turns.backchannels import Phrase, is_backchannel
 from animacy.core.pipeline.turns.overheard import is_echo
 
@@ -38,6 +44,8 @@ LOUDSPEAKER_SECONDS = 20.0
 """After an echo, the microphone is taken to hear the character for so long: it speaks on until words are understood."""
 WORDLESS_SECONDS = 1.5
 """After the end of a voice; without a transcript by then, it was no speech."""
+INTERRUPTED_SECONDS = 0.3
+"""An interruption takes no longer to the end of the pipeline; afterwards nobody waits for it any more."""
 ANSWER_SECONDS = 1.0
 """Who says "yes" when the character has only so much left to say does answer it."""
 WAITING_TRANSCRIPTS = 32
@@ -83,6 +91,8 @@ class TurnGate(FrameProcessor):
         self._fell_silent = self._echo_until = -1e9
         self._waiting: list[TranscriptionFrame] = []
         self._timer: asyncio.Task[None] | None = None
+        self._interrupting: asyncio.Task[None] | None = None
+        self._after_it: list[Frame] = []
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Follow both voices; keep back what is not meant for the character."""
@@ -100,7 +110,7 @@ class TurnGate(FrameProcessor):
     async def cleanup(self) -> None:
         """Stop waiting."""
         await super().cleanup()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
-        await self._wait_no_more()
+        await self._stop()
 
     async def _follow(self, frame: Frame) -> None:
         if isinstance(frame, VADUserStartedSpeakingFrame):
@@ -119,8 +129,10 @@ class TurnGate(FrameProcessor):
         elif isinstance(frame, InterruptionFrame):
             self._held = self._doubtful = False
             await self._wait_no_more()
+        elif isinstance(frame, InterruptedFrame):
+            await self._interrupted()
         elif isinstance(frame, EndFrame | CancelFrame):
-            await self._wait_no_more()
+            await self._stop()
 
     async def _voice_began(self) -> None:
         self._voice = True
@@ -150,7 +162,7 @@ class TurnGate(FrameProcessor):
 
     async def _understood(self, frame: TranscriptionFrame) -> None:
         if self._in_turn:
-            await self.push_frame(frame)
+            await self._let_in(frame)
             return
         self._waiting = [*self._waiting, frame][-WAITING_TRANSCRIPTS:]
         if self._means_something(" ".join(waiting.text for waiting in self._waiting)):
@@ -166,7 +178,7 @@ class TurnGate(FrameProcessor):
         if self._doubtful and self._means_something(frame.text):
             await self._begin_turn()
         if self._in_turn:
-            await self.push_frame(frame)
+            await self._let_in(frame)
 
     def _means_something(self, text: str) -> bool:
         """Whether these words are for the character, rather than its own or a sign that somebody listens."""
@@ -181,10 +193,27 @@ class TurnGate(FrameProcessor):
         return self._audible or self._held or self._doubtful or self._now() < self._fell_silent + ECHO_SECONDS
 
     async def _begin_turn(self) -> None:
+        interrupts = self._audible or self._held
         self._in_turn, self._held, self._doubtful = True, False, False
         await self._wait_no_more()
+        if interrupts and self._interrupting is None:
+            self._interrupting = self._later(INTERRUPTED_SECONDS, self._interrupted)
         await self.push_frame(UserTurnFrame())
         waiting, self._waiting = self._waiting, []
+        for frame in waiting:
+            await self._let_in(frame)
+
+    async def _let_in(self, frame: Frame) -> None:
+        """Pass words on, but not before what they interrupt: the conversation would be written in the wrong order."""
+        if self._interrupting is None:
+            await self.push_frame(frame)
+        else:
+            self._after_it.append(frame)
+
+    async def _interrupted(self) -> None:
+        await self._cancel(self._interrupting)
+        self._interrupting = None
+        waiting, self._after_it = self._after_it, []
         for frame in waiting:
             await self.push_frame(frame)
 
@@ -204,14 +233,34 @@ class TurnGate(FrameProcessor):
         return self.get_event_loop().time()
 
     def _wait(self, seconds: float, then: Callable[[], Awaitable[None]]) -> None:
-        self._timer = self.create_task(self._after(seconds, then), "turn gate")
-
-    async def _after(self, seconds: float, then: Callable[[], Awaitable[None]]) -> None:
-        await asyncio.sleep(seconds)
-        self._timer = None  # it must not cancel itself
-        await then()
+        self._timer = self._later(seconds, then)
 
     async def _wait_no_more(self) -> None:
         timer, self._timer = self._timer, None
-        if timer is not None:
+        await self._cancel(timer)
+
+    def _later(self, seconds: float, then: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        async def run() -> None:
+            await asyncio.sleep(seconds)
+            await then()
+
+        return self.create_task(run(), "turn gate")
+
+    async def _cancel(self, timer: asyncio.Task[None] | None) -> None:
+        if timer is not None and timer is not asyncio.current_task():  # what a timer does may stop timers
             await self.cancel_task(timer)
+
+    async def _stop(self) -> None:
+        await self._wait_no_more()
+        await self._cancel(self._interrupting)
+
+
+class PipelineEnd(FrameProcessor):
+    """Stands behind the assistant aggregator and tells the gate when an interruption got so far."""
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        """Pass everything on."""
+        await super().process_frame(frame, direction)
+        await self.push_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame) and direction is FrameDirection.DOWNSTREAM:
+            await self.push_frame(InterruptedFrame(), FrameDirection.UPSTREAM)
