@@ -7,14 +7,14 @@ import contextlib
 import errno
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp import WSMessage, WSMsgType, web
 from loguru import logger
 from PIL import Image
 
-from animacy.core.errors import AnimacyError, InputError
+from animacy.core.errors import AnimacyError, InputError, PluginError
 from animacy.core.pipeline.host import Host
 from animacy.core.provider import CharacterContext
 from animacy.core.report import Report
@@ -31,7 +31,10 @@ from animacy.plugins.web.protocol import (
     parse,
     parse_hello,
 )
-from animacy.plugins.web.visit import Visit, choose_formats
+from animacy.plugins.web.visit import Visit, Visitor, choose_formats
+
+if TYPE_CHECKING:
+    from animacy.plugins.web.rtc.offers import Offers
 
 STATIC = Path(__file__).parent / "static"
 HELLO_SECONDS = 10.0
@@ -48,6 +51,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
+NO_WEBRTC = "this server speaks no WebRTC: pip install 'animacy[webrtc]'"
 _CODES = {"time limit": CloseCode.TIME_LIMIT, "interrupted": CloseCode.CLOSING}
 _REASONS = {"time limit": "The time for this conversation is over.", "interrupted": "The character is leaving."}
 
@@ -60,9 +64,10 @@ class WebServer:
         self._context = context
         self._runner: web.AppRunner | None = None
         self._host: Host | None = None
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, Visitor] = {}
         self._conversations: dict[str, asyncio.Task[Report]] = {}
         self._links: set[Link] = set()
+        self._offers = _offers(settings)
         self._closing = False
 
     async def bind(self) -> str:
@@ -73,6 +78,7 @@ class WebServer:
             [
                 web.get("/", self._page),
                 web.get("/api/live", self._live),
+                web.post("/api/offer", self._offer),
                 web.get("/api/config", self._config),
                 web.get("/api/metrics", self._metrics),
                 web.get("/api/poster.jpg", self._poster),
@@ -109,6 +115,8 @@ class WebServer:
             task.cancel()
         await asyncio.gather(*self._conversations.values(), return_exceptions=True)
         await asyncio.gather(*(link.close(CloseCode.CLOSING) for link in set(self._links)), return_exceptions=True)
+        if self._offers is not None:
+            await self._offers.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -117,7 +125,7 @@ class WebServer:
 
     async def _config(self, _: web.Request) -> web.Response:
         return web.json_response(
-            {"connection": self.settings.connection, "webrtc": False, "character": self._character()}
+            {"connection": self.settings.connection, "webrtc": self._offers is not None, "character": self._character()}
         )
 
     async def _metrics(self, _: web.Request) -> web.Response:
@@ -149,6 +157,33 @@ class WebServer:
             self._links.discard(link)
             await link.close(CloseCode.ENDED)
         return ws
+
+    async def _offer(self, request: web.Request) -> web.Response:
+        """WebRTC's signalling: a new conversation, or new tracks and addresses of one that is held."""
+        self._check_origin(request)
+        if self._offers is None:
+            raise web.HTTPNotImplemented(text=NO_WEBRTC)
+        from animacy.plugins.web.rtc.offers import parse_offer
+        from animacy.plugins.web.rtc.transport import RtcTransport
+
+        try:
+            offer = parse_offer(await request.text())
+            refusal = None if self._offers.knows(offer) else await self._refusal()
+            if refusal is not None:
+                return _refused(*refusal)
+            agreement = await self._offers.answer(offer)
+        except (ProtocolError, UnicodeDecodeError) as error:
+            return _refused("format", str(error))
+        if agreement.connection is not None:
+            refusal = await self._refusal()  # somebody may have come meanwhile
+            if refusal is not None or self._host is None:
+                await agreement.connection.hang_up()
+                return _refused(*(refusal or ("closing", "")))
+            rate, metrics = self._context.input_sample_rate, self._host.metrics
+            visit = RtcTransport(agreement.connection, rate, metrics, self._character())
+            self._begin(self._host, visit)
+            self._offers.hold(visit)
+        return web.Response(text=agreement.answer.model_dump_json(), content_type="application/json")
 
     def _check_origin(self, request: web.Request) -> None:
         """Other sites' pages may not talk with the visitor's browser's rights."""
@@ -185,21 +220,28 @@ class WebServer:
 
     async def _visit(self, hello: Hello, link: Link) -> Visit | None:
         """The visit that goes on over this link, or a new one; None when the visitor was sent away."""
-        if self._host is None or self._closing:
-            await self._refuse(link, "closing", "The character is not ready.", CloseCode.CLOSING)
-            return None
         visit = self._visits.get(hello.session or "")
-        if visit is None:
-            if self._host.full:
-                await self._make_room()
-            if self._host.full:
-                self._host.metrics.refused()
-                text = f"{self._context.name} is talking with somebody else. Try again in a moment."
-                await self._refuse(link, "busy", text, CloseCode.BUSY)
+        if not isinstance(visit, Visit):
+            refusal = await self._refusal()
+            if refusal is not None or self._host is None:
+                reason, text = refusal or ("closing", "")
+                await self._refuse(link, reason, text, CloseCode.BUSY if reason == "busy" else CloseCode.CLOSING)
                 return None
-            visit = self._begin(self._host)
+            visit = Visit(self._context.input_sample_rate, self.settings.grace, self._host.metrics)
+            self._begin(self._host, visit)
         await visit.attach(link, hello, self._character())
         return visit
+
+    async def _refusal(self) -> tuple[str, str] | None:
+        """Why nobody can be taken in now, as a reason and for a person; None when there is room, or was made."""
+        if self._host is None or self._closing:
+            return "closing", "The character is not ready."
+        if self._host.full:
+            await self._make_room()
+        if self._host.full:
+            self._host.metrics.refused()
+            return "busy", f"{self._context.name} is talking with somebody else. Try again in a moment."
+        return None
 
     async def _make_room(self) -> None:
         """A visitor who only may come back has to yield to one who is here."""
@@ -208,15 +250,13 @@ class WebServer:
             self._visits[away].leave()
             await asyncio.wait({self._conversations[away]}, timeout=5.0)
 
-    def _begin(self, host: Host) -> Visit:
-        visit = Visit(self._context.input_sample_rate, self.settings.grace, host.metrics)
+    def _begin(self, host: Host, visit: Visitor) -> None:
         self._visits[visit.token] = visit
         conversation = asyncio.create_task(host.converse(visit), name="conversation")
         self._conversations[visit.token] = conversation
         conversation.add_done_callback(lambda done: self._ended(visit, done))
-        return visit
 
-    def _ended(self, visit: Visit, conversation: asyncio.Task[Report]) -> None:
+    def _ended(self, visit: Visitor, conversation: asyncio.Task[Report]) -> None:
         del self._visits[visit.token], self._conversations[visit.token]
         error = None if conversation.cancelled() else conversation.exception()
         if error is not None:
@@ -257,6 +297,22 @@ async def _take(visit: Visit, received: WSMessage) -> None:
         await visit.take_binary(received.data)
     else:
         await visit.take_text(parse(received.data))
+
+
+def _offers(settings: WebSettings) -> Offers | None:
+    """WebRTC's side of the server; None without the package it needs. Raises PluginError when it is asked for."""
+    try:
+        from animacy.plugins.web.rtc.offers import Offers
+    except ImportError as error:
+        if settings.connection == "webrtc":
+            raise PluginError("`connection: webrtc` needs aiortc", "pip install 'animacy[webrtc]'") from error
+        return None
+    return Offers(settings.ice_servers)
+
+
+def _refused(reason: str, text: str) -> web.Response:
+    status = 400 if reason == "format" else 503
+    return web.json_response(message("refused", reason=reason, message=text), status=status)
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from animacy.core.pipeline.metrics import Metrics
+from animacy.core.pipeline.transport import LiveTransport
 from animacy.core.report import TurnReport
 from animacy.core.video.contract import VideoFormat
 from animacy.plugins.web.ears import Ears, PictureSource
@@ -20,6 +21,28 @@ USUAL_DELAY = 0.12
 """Seconds until a chunk is heard at the client, before it has told."""
 LONGEST_DELAY = 2.0
 _SOURCES: dict[Kind, PictureSource] = {Kind.CAMERA: "camera", Kind.SCREEN: "screen"}
+
+
+class Visitor(LiveTransport, Protocol):
+    """Somebody the server talks to, over whatever connection."""
+
+    @property
+    def token(self) -> str:
+        """Names the conversation."""
+        ...
+
+    @property
+    def away(self) -> bool:
+        """Whether nobody is connected just now."""
+        ...
+
+    def leave(self) -> None:
+        """The visit is over."""
+        ...
+
+    def say_good_bye(self, reason: str, text: str, code: CloseCode) -> None:
+        """The conversation has ended: tell whoever is still connected, and hang up."""
+        ...
 
 
 class Visit:

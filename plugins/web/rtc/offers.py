@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
+from weakref import WeakSet
 
 from loguru import logger
 from pydantic import Field, ValidationError
 
 from animacy.plugins.web.protocol import Data, ProtocolError
 from animacy.plugins.web.rtc.connection import CharacterConnection, hang_up_all
+from animacy.plugins.web.rtc.transport import RtcTransport
 
 MAX_SDP = 64 * 1024
 
@@ -50,6 +53,7 @@ class Offers:
     def __init__(self, ice_servers: Sequence[str] = ()) -> None:
         self._ice_servers = tuple(ice_servers)
         self._connections: dict[str, CharacterConnection] = {}
+        self._visits: WeakSet[RtcTransport] = WeakSet()
 
     def knows(self, offer: Offer) -> bool:
         """Whether the offer belongs to a conversation that is held already, so that no room is needed for it."""
@@ -74,8 +78,13 @@ class Offers:
         self._remember(connection, offer.pc_id)
         return Agreement(answer, connection if known is None else None)
 
+    def hold(self, visit: RtcTransport) -> None:
+        """Wait for this visit to hang up when everything is closed."""
+        self._visits.add(visit)
+
     async def close(self) -> None:
         """Hang up on everybody."""
+        await asyncio.gather(*(visit.hang_up() for visit in set(self._visits)))
         connections = list(self._connections.values())
         self._connections.clear()
         await hang_up_all(connections)

@@ -11,7 +11,7 @@ from animacy.core.report import TurnReport
 from animacy.core.threads import worker
 from animacy.core.video.contract import VideoFormat
 from animacy.plugins.web.narration import Narrator
-from animacy.plugins.web.protocol import LABEL, ProtocolError, check, message
+from animacy.plugins.web.protocol import LABEL, CloseCode, ProtocolError, check, message
 from animacy.plugins.web.rtc.connection import CharacterConnection
 from animacy.plugins.web.rtc.ears import RtcEars
 from animacy.plugins.web.rtc.output import RtcStage
@@ -27,7 +27,8 @@ GOOD_BYE_SECONDS = 0.1
 class RtcTransport:
     """Satisfies animacy.core.pipeline.transport.LiveTransport.
 
-    The visit ends with the connection; a client that changes networks renegotiates instead.
+    The visit ends with the connection; a client that changes networks renegotiates instead. Like a socket, the
+    connection outlives the conversation by the last words: whoever answered the offer must `hang_up`.
 
     Parameters:
         connection: whose offer was answered, or will be.
@@ -37,19 +38,21 @@ class RtcTransport:
     """
 
     greets = True
+    away = False
 
     def __init__(
         self, connection: CharacterConnection, input_rate: int, metrics: Metrics, character: dict[str, str]
     ) -> None:
         self.playout_delay = USUAL_DELAY
         self.junk = 0
+        self._token = connection.pc_id
         self._connection, self._metrics, self._character = connection, metrics, character
         self._ears = RtcEars(input_rate, connection)
         self._stage: RtcStage | None = None
         self._playout: Playout | None = None
         self._pen = worker("rtc encoder")
         self._connected, self._done = asyncio.Event(), asyncio.Event()
-        self._closed = False
+        self._leaving: asyncio.Task[None] | None = None
         for event, handler in {
             "connected": self._on_connected,
             "closed": self._on_gone,
@@ -58,6 +61,11 @@ class RtcTransport:
         }.items():
             connection.add_event_handler(event, handler)
         self._note_state()
+
+    @property
+    def token(self) -> str:
+        """Names this visit; it is the id of its first connection."""
+        return self._token
 
     @property
     def counts(self) -> PlayoutCounts:
@@ -86,19 +94,25 @@ class RtcTransport:
         await self._done.wait()
 
     async def close(self) -> None:
-        """Hang up. May be called twice."""
-        self._done.set()
-        if self._closed:
-            return
-        self._closed = True
-        await self._connection.hang_up()
-        await asyncio.to_thread(self._pen.shutdown)
+        """Nobody is waited for any more. The connection is closed by `hang_up`."""
+        self.leave()
 
-    async def say_good_bye(self, reason: str, text: str) -> None:
-        """Tell the visitor that the conversation is over, and give the words time to leave. Before `close`."""
-        if not self._closed:
+    def leave(self) -> None:
+        """The visit is over."""
+        self._done.set()
+
+    def say_good_bye(self, reason: str, text: str, code: CloseCode = CloseCode.ENDED) -> None:
+        """The conversation has ended: tell the visitor, if there is one, and hang up without waiting for it."""
+        self.leave()
+        if self._leaving is None:
             self._tell(message("bye", reason=reason, message=text))
-            await asyncio.sleep(GOOD_BYE_SECONDS)
+            self._leaving = asyncio.create_task(self._hang_up(), name="rtc hang up")
+
+    async def hang_up(self) -> None:
+        """Close the connection and let go of everything. May be called twice."""
+        self.say_good_bye("closing", "")
+        if self._leaving is not None:
+            await self._leaving
 
     def note_turn(self, turn: TurnReport) -> None:
         """Show the visitor where the time of the turn went."""
@@ -116,8 +130,14 @@ class RtcTransport:
         }
 
     def _tell(self, text: dict[str, Any]) -> None:
-        if not self._closed:
+        if self._leaving is None:
             self._connection.send_app_message(text)
+
+    async def _hang_up(self) -> None:
+        if self._connection.pc.connectionState == "connected":
+            await asyncio.sleep(GOOD_BYE_SECONDS)
+        await self._connection.hang_up()
+        await asyncio.to_thread(self._pen.shutdown)
 
     def _note_state(self) -> None:
         """The connection may have been made, or lost, before anybody listened to its events."""
@@ -146,7 +166,7 @@ class RtcTransport:
             "ping": lambda data: self._tell(message("pong", t=data.get("t"))),
             "stats": self._take_stats,
             "flushed": self._metrics.flushed,
-            "bye": lambda _: self._done.set(),
+            "bye": lambda _: self.leave(),
         }
         if text["type"] == "interrupt":
             await self._ears.interrupt()

@@ -11,6 +11,7 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import aiohttp
 import av
 import numpy as np
 import pytest
@@ -64,13 +65,17 @@ class Recording(MediaStreamTrack):
 
     def __init__(self, samples):
         super().__init__()
-        self.samples, self.position, self.began = samples, 0, time.monotonic()
+        self.position, self.began = 0, time.monotonic()
+        self.play(samples)
+
+    def play(self, samples):
+        self.samples, self.start = samples, self.position
 
     async def recv(self):
         if self.readyState != "live":
             raise MediaStreamError
         await asyncio.sleep(max(0, self.began + self.position / 48_000 - time.monotonic()))
-        piece = np.take(self.samples, range(self.position, self.position + 960), mode="wrap")
+        piece = np.take(self.samples, range(self.position - self.start, self.position - self.start + 960), mode="wrap")
         frame = av.AudioFrame.from_ndarray(piece[None, :], format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 48_000, self.position, Fraction(1, 48_000)
         self.position += 960
@@ -146,14 +151,29 @@ class Peer:
         behind = behind - 2**32 if behind >= 2**31 else behind
         return wall - behind / rate
 
-    async def offer(self, offers):
+    async def body(self, **more):
         await self.pc.setLocalDescription(await self.pc.createOffer())
-        local = self.pc.localDescription
-        body = {"sdp": local.sdp, "type": local.type, "pc_id": self.pc_id}
-        agreement = await offers.answer(parse_offer(json.dumps(body)))
-        self.pc_id = agreement.answer.pc_id
-        await self.pc.setRemoteDescription(RTCSessionDescription(agreement.answer.sdp, agreement.answer.type))
+        return {"sdp": self.pc.localDescription.sdp, "type": "offer", "pc_id": self.pc_id, **more}
+
+    async def take(self, answer):
+        self.pc_id = answer["pc_id"]
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
+
+    async def offer(self, offers, **more):
+        agreement = await offers.answer(parse_offer(json.dumps(await self.body(**more))))
+        await self.take(agreement.answer.model_dump())
         return agreement
+
+    async def post(self, url, **headers):
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{url}/api/offer", json=await self.body(), headers=headers) as response,
+        ):
+            if response.status == 200:
+                await self.take(await response.json())
+                return 200, {}
+            found = await response.text()
+            return response.status, json.loads(found)["data"] if found.startswith("{") else {}
 
     def say(self, text):
         self.channel.send(json.dumps(text) if isinstance(text, dict) else text)
@@ -184,10 +204,10 @@ class Probe(FrameProcessor):
         return [frame for frame in self.frames if isinstance(frame, kind)]
 
 
-async def until(condition, what="it"):
-    deadline = time.monotonic() + WAIT
+async def until(condition, what="it", seconds=WAIT):
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {WAIT} s for {what}"
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         await asyncio.sleep(0.02)
 
 
@@ -228,7 +248,8 @@ class Conversation:
             await self.task
         await self.video.runner.close()
         await self.transport.close()
-        await self.transport.close()
+        await self.transport.hang_up()
+        await self.transport.hang_up()
 
 
 @contextlib.asynccontextmanager
@@ -377,11 +398,8 @@ async def test_a_restarted_connection_goes_on():
     async with conversing() as talk:
         await until(lambda: talk.peer.pictures, "pictures")
         old, talk.peer = talk.peer, Peer()
-        await talk.peer.pc.setLocalDescription(await talk.peer.pc.createOffer())
-        body = {"sdp": talk.peer.pc.localDescription.sdp, "type": "offer", "pc_id": old.pc_id, "restart_pc": True}
-        agreement = await talk.offers.answer(parse_offer(json.dumps(body)))
+        agreement = await talk.peer.offer(talk.offers, pc_id=old.pc_id, restart_pc=True)
         assert agreement.connection is None
-        await talk.peer.pc.setRemoteDescription(RTCSessionDescription(agreement.answer.sdp, "answer"))
         try:
             await until(lambda: len(talk.peer.pictures) > 5 and talk.peer.sounds, "pictures")
         finally:
@@ -500,6 +518,46 @@ def test_congestion_is_what_the_network_holds_up_not_a_low_estimate():
         verdicts.append(congestion.estimate(400_000))
     assert any(verdicts)
     assert not congestion.lost(0.02)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_conversation_with_the_real_server(live):
+    """Greeted, asked, answered; nobody else is let in meanwhile, nor a page of another site at any time."""
+    silence = np.zeros(48_000, np.int16)
+    spoken = np.concatenate([read_audio(DATA / "questions" / "03.flac", 48_000), np.zeros(60 * 48_000, np.int16)])
+    microphone = Recording(silence)
+    peer, second = Peer(microphone), Peer()
+    try:
+        assert (await second.post(live.url, Origin="https://elsewhere.example"))[0] == 403
+        assert await peer.post(live.url) == (200, {})
+        await until(lambda: "museum" in _captions(peer), "the greeting", 60)
+        status, data = await second.post(live.url)
+        assert (status, data["reason"]) == (503, "busy")
+        await until(lambda: peer.told("state")[-1]["state"] == "listening", "its end", 60)
+        greeted = len(_captions(peer))
+        microphone.play(spoken)
+        await until(lambda: "sky blue" in _heard(peer).lower(), "the question", 60)
+        await until(lambda: len(_captions(peer)) > greeted + 20, "the answer", 60)
+        await until(lambda: peer.told("waterfall"), "the account of the turn", 60)
+        assert max(_loudness(sound) for sound in peer.sounds) > 2000
+        assert np.median(np.diff([picture.pts for picture in peer.pictures])) == SLOT
+        peer.say(message("bye"))
+        await until(lambda: peer.told("bye") and peer.pc.connectionState == "closed", "the good-bye")
+        await until(lambda: not live.host.full, "the place to be free")
+        assert await second.post(live.url) == (200, {})
+        await until(lambda: second.pictures, "the next visitor's pictures", 60)
+    finally:
+        await peer.close()
+        await second.close()
+    await until(lambda: not live.host.full, "the place to be free")
+
+
+def _captions(peer):
+    return " ".join(data["text"] for data in peer.told("caption"))
+
+
+def _heard(peer):
+    return " ".join(data["text"] for data in peer.told("user-transcription") if data.get("final"))
 
 
 def _samples(frame):
