@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipecat.frames.frames import (
-    BotStartedSpeakingFrame,
-    BotStoppedSpeakingFrame,
     CancelFrame,
     EndFrame,
     Frame,
@@ -18,18 +16,16 @@ from pipecat.frames.frames import (
     OutputTransportMessageUrgentFrame,
     OutputTransportReadyFrame,
     StartFrame,
-    TTSTextFrame,
-    UserStartedSpeakingFrame,
-    UserStoppedSpeakingFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from animacy.core.pipeline.frames import CharacterChunkFrame, FlushFrame
 from animacy.core.threads import worker
 from animacy.core.video.contract import CharacterState, RenderedChunk, VideoFormat
-from animacy.plugins.web.encoder import LADDER, MICROSECONDS, AudioCodec, SoundEncoder, VideoCodec, VideoEncoder
+from animacy.plugins.web.encoder import LADDER, AudioCodec, SoundEncoder, VideoCodec, VideoEncoder
 from animacy.plugins.web.ladder import Ladder
 from animacy.plugins.web.link import Link
+from animacy.plugins.web.narration import Narrator
 from animacy.plugins.web.protocol import Packet, message
 
 WAITING_PICTURES = 6
@@ -38,13 +34,6 @@ WAITING_SECONDS = 1.0
 """Sound that may wait; a client so far behind hears the newest instead."""
 BACKLOG_BYTES = 24 * 1024
 """What may be stuck in the socket before pictures are left out."""
-
-_STATES: dict[type[Frame], CharacterState] = {
-    UserStartedSpeakingFrame: CharacterState.LISTENING,
-    UserStoppedSpeakingFrame: CharacterState.THINKING,
-    BotStartedSpeakingFrame: CharacterState.SPEAKING,
-    BotStoppedSpeakingFrame: CharacterState.LISTENING,
-}
 
 
 @dataclass(slots=True)
@@ -67,7 +56,8 @@ class Stage(FrameProcessor):
     def __init__(self, video: VideoFormat, playout_delay: Callable[[], float]) -> None:
         super().__init__()
         self.dropped = 0
-        self._video, self._playout_delay = video, playout_delay
+        self._video = video
+        self._narrator = Narrator(video, self.tell, playout_delay)
         self._link: Link | None = None
         self._codecs: tuple[VideoCodec, AudioCodec] = ("h264", "opus")
         self._ladder = Ladder(len(LADDER))
@@ -78,8 +68,6 @@ class Stage(FrameProcessor):
         self._wake = asyncio.Event()
         self._pen = worker("encoder")
         self._task: asyncio.Task[None] | None = None
-        self._newest = 0
-        self._state = CharacterState.LISTENING
 
     def attach(self, link: Link, video: VideoCodec, audio: AudioCodec) -> dict[str, Any]:
         """Send to this link from now on. Returns the formats for the welcome message."""
@@ -108,7 +96,7 @@ class Stage(FrameProcessor):
     @property
     def state(self) -> CharacterState:
         """What the client was last told of the character."""
-        return self._state
+        return self._narrator.state
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Take chunks and messages; everything else passes."""
@@ -122,11 +110,7 @@ class Stage(FrameProcessor):
             return
         if isinstance(frame, FlushFrame):
             self._flush(frame)
-        elif isinstance(frame, TTSTextFrame):
-            self._caption(frame)
-        elif (state := _STATES.get(type(frame))) is not None and state != self._state:
-            self._state = state
-            self.tell(message("state", state=state.value))
+        self._narrator.notice(frame)
         await self.push_frame(frame, direction)
         if isinstance(frame, StartFrame) and self._task is None:
             self._task = asyncio.create_task(self._send(), name="stage")
@@ -147,7 +131,7 @@ class Stage(FrameProcessor):
         self._pen.shutdown(wait=False, cancel_futures=True)
 
     def _take(self, chunk: RenderedChunk) -> None:
-        self._newest = chunk.index + len(chunk.frames)
+        self._narrator.left(chunk)
         if self._link is None:
             return
         self._queue.append(_Waiting(chunk))
@@ -165,13 +149,6 @@ class Stage(FrameProcessor):
         for waiting in list(self._queue):
             if waiting.chunk.turn == frame.turn and waiting.chunk.index < frame.at_index:
                 self._queue.remove(waiting)
-        at = frame.at_index * MICROSECONDS // self._video.fps
-        self.tell(message("flush", turn=frame.turn & 0xFFFF, at=at, final=frame.final))
-
-    def _caption(self, frame: TTSTextFrame) -> None:
-        # The words come when they are heard: `playout_delay` after what leaves now.
-        pts = round((self._newest / self._video.fps - self._playout_delay()) * MICROSECONDS)
-        self.tell(message("caption", turn=0, pts=max(0, pts), text=frame.text))
 
     async def _send(self) -> None:
         loop = asyncio.get_running_loop()
