@@ -36,6 +36,8 @@ VOICED_LEVEL = 0.02
 SILENCE_SECONDS = 1.0
 """Without a word for so long, an answer is over."""
 
+PAUSE_SECONDS = 0.15
+
 T = TypeVar("T")
 Samples = NDArray[np.int16]
 
@@ -71,8 +73,8 @@ class Answer:
     """What came of a question. Moments are None when they never came.
 
     `first_frame` and `first_sound` are arrivals, of the first frame of the answer and of the first piece of it with a
-    voice in it; `first_heard` is when that piece was played; `silence` the longest pause inside the answer, which
-    began at `silence_at` (both seconds, the latter from the first sound).
+    voice in it; `first_heard` is when that piece was played. `pauses` are the silences inside the answer: where each
+    begins, in seconds of sound after the first voiced piece, and how long it is.
     """
 
     speech_end: float
@@ -81,8 +83,7 @@ class Answer:
     first_heard: float | None = None
     transcript: str = ""
     text: str = ""
-    silence: float = 0.0
-    silence_at: float | None = None
+    pauses: list[tuple[float, float]] = field(default_factory=list)
     waterfall: dict[str, Any] = field(default_factory=dict)
 
 
@@ -118,7 +119,7 @@ class HeadlessClient:
         self.first_picture: float | None = None
         self._hello = {"session": session, "video": video, "audio": audio, "microphone": "pcm", "about": "headless"}
         self._always_on = microphone
-        self._http: aiohttp.ClientSession | None = None
+        self.http: aiohttp.ClientSession | None = None
         self._ws: aiohttp.ClientWebSocketResponse | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._reader: asyncio.Task[None] | None = None
@@ -203,7 +204,7 @@ class HeadlessClient:
         return await self.until(lambda: self._message(kind, since), within)
 
     async def silence(self, seconds: float = SILENCE_SECONDS, within: float = 60.0) -> None:
-        """Wait until the character was not heard for so long. Raises TimeoutError."""
+        """Wait until the character listens and was not heard for so long. Raises TimeoutError."""
         begun = time.monotonic()
 
         def quiet() -> bool | None:
@@ -269,14 +270,14 @@ class HeadlessClient:
         if self._ws is not None:
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await asyncio.wait_for(self._ws.close(), 2.0)
-        if self._http is not None:
-            await self._http.close()
+        if self.http is not None:
+            await self.http.close()
         self._ended.set()
 
     async def _connect(self) -> None:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=10))
+        self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=10))
         address = self.url.replace("http", "ws", 1) + "/api/live"
-        self._ws = await self._http.ws_connect(address, protocols=(SUBPROTOCOL,), max_msg_size=0, compress=0)
+        self._ws = await self.http.ws_connect(address, protocols=(SUBPROTOCOL,), max_msg_size=0, compress=0)
         self.connected_at = time.monotonic()
         self._reader = asyncio.create_task(self._read(self._ws), name="headless reader")
         self._tasks.append(self._reader)
@@ -427,7 +428,7 @@ class HeadlessClient:
         voiced = [sound for sound in spoken if sound.voiced]
         if voiced:
             answer.first_sound, answer.first_heard = voiced[0].arrived, voiced[0].heard
-            answer.silence, answer.silence_at = longest_pause(voiced)
+            answer.pauses = pauses_in(voiced)
         told = [message for message in self.messages if message.at > begun]
         answer.text = " ".join(m.data.get("text", "").strip() for m in told if m.type == "caption")
         heard = [m.data.get("text", "") for m in told if m.type == "user-transcription" and m.data.get("final")]
@@ -441,11 +442,7 @@ def voiced_end(samples: Samples) -> float:
     return float(voiced[-1] + 1) / MICROPHONE_RATE if len(voiced) else len(samples) / MICROPHONE_RATE
 
 
-def longest_pause(voiced: list[Sound]) -> tuple[float, float | None]:
-    """The longest silence between pieces of speech, and where it begins, in seconds from the first one."""
-    pause, where = 0.0, None
-    for one, other in itertools.pairwise(voiced):
-        gap = other.pts - (one.pts + one.seconds)
-        if gap > pause + 1e-6:
-            pause, where = gap, one.pts + one.seconds - voiced[0].pts
-    return pause, where
+def pauses_in(voiced: list[Sound]) -> list[tuple[float, float]]:
+    """The silences of more than PAUSE_SECONDS between pieces of speech: begin after the first one, and length."""
+    gaps = ((one.pts + one.seconds, other.pts) for one, other in itertools.pairwise(voiced))
+    return [(end - voiced[0].pts, begin - end) for end, begin in gaps if begin - end > PAUSE_SECONDS]

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 KEPT_SECONDS = 60
 MAX_BUFFERED = 0.5
-"""Seconds of waiting sound above which a client skips ahead to its usual distance."""
+"""Seconds of waiting sound above which a client skips ahead to its usual distance, even within a word."""
+SLACK = 0.06
+"""Seconds above the usual distance from which it does so where nobody speaks."""
 LATE = 0.1
 """Seconds behind the sound from which a picture that is shown counts as late."""
 VOICED = 300
@@ -149,8 +151,11 @@ class Playout:
         elif not self._starved:
             self._playhead = min(self._playhead + passed, self._end)
             self._starved = self._playhead >= self._end
-            if self.buffered > MAX_BUFFERED:
+            if self.buffered > (MAX_BUFFERED if self._speaks_next() else self.distance + SLACK):
                 self._playhead = self._end - self.distance
+
+    def _speaks_next(self) -> bool:
+        return bool(self._waiting_sounds) and self._waiting_sounds[0].turn != 0
 
     def _play(self, playhead: float, now: float) -> None:
         while self._waiting_sounds and self._waiting_sounds[0].pts <= playhead and not self._starved:

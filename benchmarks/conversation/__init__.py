@@ -1,0 +1,1 @@
+"""The whole loop in real time, beside stock Pipecat with the same models."""
