@@ -21,6 +21,7 @@ class MediaClock:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._origin: float | None = None
+        self._wall = time.time()
         self._window_end = 0.0
         self._least_late = math.inf
 
@@ -29,6 +30,7 @@ class MediaClock:
         now = self._clock()
         if self._origin is None:
             self._origin, self._window_end = now - pts, now + WINDOW
+            self._wall = time.time() - pts
         self._least_late = min(self._least_late, now - pts - self._origin)
         if now >= self._window_end:
             self._origin += self._least_late
@@ -39,5 +41,9 @@ class MediaClock:
         return (self._origin or 0.0) + pts + MARGIN - self._clock()
 
     def wall(self, pts: float) -> float:
-        """The time of day (seconds since 1970) at which media of this presentation time leaves."""
-        return time.time() + self.early(pts)
+        """The time of day (seconds since 1970) that stands for this presentation time.
+
+        It never moves, though what leaves late does: sound and picture are reported at different moments, and a move
+        between the two would look like one of them running ahead.
+        """
+        return self._wall + pts

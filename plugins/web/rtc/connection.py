@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 
 import aioice.ice
-from aiortc import RTCRtpSender
+from aiortc import RTCIceServer, RTCRtpSender
 from pipecat.transports.smallwebrtc.connection import SmallWebRTCConnection
 
 from animacy.core.video.contract import VideoFormat
@@ -20,6 +22,7 @@ CONNECT_SECONDS = 20
 BACKLOG_BYTES = 256 * 1024
 """Text that a client may leave unread; what comes beyond it is dropped."""
 
+_WITH_CREDENTIALS = re.compile(r"(turns?):([^:@]+):([^@]+)@(.+)")
 _host_addresses = aioice.ice.get_host_addresses
 
 
@@ -44,7 +47,9 @@ class CharacterConnection(SmallWebRTCConnection):
     def __init__(self, ice_servers: Sequence[str] = ()) -> None:
         self._performance: tuple[Playout, VideoFormat, ThreadPoolExecutor] | None = None
         self._pictures: PictureTrack | None = None
-        super().__init__(ice_servers=list(ice_servers), connection_timeout_secs=CONNECT_SECONDS)
+        super().__init__(
+            ice_servers=[ice_server(address) for address in ice_servers], connection_timeout_secs=CONNECT_SECONDS
+        )
         # Pipecat waits for its transport before it tells of a connection; here whoever wants to know has asked by then.
         self._connect_invoked = True
 
@@ -118,6 +123,15 @@ class CharacterConnection(SmallWebRTCConnection):
             early, self._pending_app_messages = self._pending_app_messages, []
             for message in early:
                 await self._call_event_handler("app-message", message)
+
+
+def ice_server(address: str) -> RTCIceServer:
+    """A server from its address: stun:HOST:PORT, or turn:USER:PASSWORD@HOST:PORT (also turns:)."""
+    found = _WITH_CREDENTIALS.fullmatch(address)
+    if found is None:
+        return RTCIceServer(urls=address)
+    scheme, user, password, place = found.groups()
+    return RTCIceServer(urls=f"{scheme}:{place}", username=unquote(user), credential=unquote(password))
 
 
 async def hang_up_all(connections: Sequence[CharacterConnection]) -> None:

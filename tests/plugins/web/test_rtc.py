@@ -42,7 +42,9 @@ from animacy.core.pipeline.processor import CharacterVideoProcessor
 from animacy.core.pipeline.transport import LiveTransport
 from animacy.core.video.contract import RenderedChunk, VideoFormat
 from animacy.plugins.web.protocol import ProtocolError, message
+from animacy.plugins.web.rtc.clock import MARGIN, MediaClock
 from animacy.plugins.web.rtc.congestion import Congestion
+from animacy.plugins.web.rtc.connection import ice_server
 from animacy.plugins.web.rtc.offers import Offers, parse_offer
 from animacy.plugins.web.rtc.playout import Playout
 from animacy.plugins.web.rtc.transport import RtcTransport
@@ -558,6 +560,30 @@ def _captions(peer):
 
 def _heard(peer):
     return " ".join(data["text"] for data in peer.told("user-transcription") if data.get("final"))
+
+
+def test_what_is_reported_does_not_move_when_chunks_come_late():
+    """Sound and picture are reported at different moments; a move between them would pull lips and voice apart."""
+    now = Time()
+    clock = MediaClock(now)
+    before = None
+    for index in range(120):
+        now.now = index / 24 + (0.3 if index > 40 else 0)
+        clock.arrived(index / 24)
+        before = before or clock.wall(1.0)
+    assert clock.wall(1.0) == before
+    assert clock.wall(3.0) - before == pytest.approx(2.0)
+    assert clock.early(119 / 24) == pytest.approx(MARGIN, abs=1e-6)  # while what leaves has followed the delay
+
+
+def test_servers_for_other_networks():
+    assert ice_server("stun:stun.example.org:3478").urls == "stun:stun.example.org:3478"
+    relay = ice_server("turns:iris:p%40ss@turn.example.org:5349?transport=tcp")
+    assert (relay.urls, relay.username, relay.credential) == (
+        "turns:turn.example.org:5349?transport=tcp",
+        "iris",
+        "p@ss",
+    )
 
 
 def _samples(frame):
