@@ -23,8 +23,19 @@ RATE = 16_000
 BLOCK = RATE // 100
 """Samples that the canceller takes at a time."""
 BYTES_PER_SAMPLE = 2
-SLACK_SECONDS = 0.12
-"""How far the reference may be off before it is moved; smaller delays the canceller finds itself."""
+USUAL_MILLISECONDS = 120
+"""From the sound's leaving the loudspeaker to its echo's arrival here: where the canceller begins to look for it."""
+LEAD_SECONDS = 0.05
+"""The canceller is told of a sound so much before it is heard: it finds a delay by itself, but never a lead."""
+LONGEST_SECONDS = 3.0
+"""What is kept of the character's sound while no microphone asks for it."""
+BLOCKS_PER_LOOK = 100
+"""Once a second it is looked at how much of the character's sound waits at least."""
+CUSHION = RATE * BYTES_PER_SAMPLE * 6 // 100
+"""So many bytes should wait at the least: a gap torn into the sound costs the canceller more than a little delay."""
+
+FAR_OFF = RATE * BYTES_PER_SAMPLE // 4
+"""So many bytes from where it should be, it is moved in the middle of a word."""
 
 
 class EchoCanceller(FrameProcessor):
@@ -44,13 +55,13 @@ class EchoCanceller(FrameProcessor):
         self._resampler = soxr.ResampleStream(voice_rate, RATE, 1, dtype="int16")
         self._reference = bytearray()
         self._microphone = bytearray()
+        self._waiting = 0  # the least that waited since the last look, in bytes
+        self._looks = 0
 
     def hear_character(self, pcm: bytes) -> None:
         """The character's sound, without gaps, as it leaves (mono int16)."""
         self._reference += self._resampler.resample_chunk(np.frombuffer(pcm, np.int16)).tobytes()
-        longest = self._wanted() + 2 * int(SLACK_SECONDS * RATE) * BYTES_PER_SAMPLE
-        if len(self._reference) > longest:  # no microphone for a while
-            del self._reference[: len(self._reference) - self._wanted()]
+        del self._reference[: max(0, len(self._reference) - int(LONGEST_SECONDS * RATE) * BYTES_PER_SAMPLE)]
 
     def forget(self) -> None:
         """What has left and was not heard will not be: the client was told to drop it."""
@@ -79,24 +90,32 @@ class EchoCanceller(FrameProcessor):
             del self._microphone[:size]
             self._module.process_reverse_stream(AudioFrame(bytearray(self._next_reference(size)), RATE, 1, BLOCK))
             near = AudioFrame(block, RATE, 1, BLOCK)
+            self._module.set_stream_delay_ms(USUAL_MILLISECONDS)
             self._module.process_stream(near)
             out += bytes(near.data)
         return bytes(out)
 
     def _next_reference(self, size: int) -> bytes:
         """What is heard of the character at the moment at which the microphone heard its next block."""
-        slack = int(SLACK_SECONDS * RATE) * BYTES_PER_SAMPLE
-        wanted = self._wanted()
-        if len(self._reference) < wanted - slack:
-            self._reference[:0] = bytes(wanted - len(self._reference))
-        elif len(self._reference) > wanted + slack:
-            del self._reference[: len(self._reference) - wanted]
+        self._waiting = min(self._waiting, len(self._reference)) if self._looks else len(self._reference)
+        if self._looks % BLOCKS_PER_LOOK == 0:
+            self._align()
+        self._looks += 1
         block = bytes(self._reference[:size])
         del self._reference[:size]
         return block.ljust(size, b"\0")
 
-    def _wanted(self) -> int:
-        return int(self._playout_delay() * RATE) * BYTES_PER_SAMPLE
+    def _align(self) -> None:
+        """The sound comes in slots of a frame, the microphone's at its own pace: mind the least that waited."""
+        wanted = max(CUSHION, int((self._playout_delay() - LEAD_SECONDS) * RATE) * BYTES_PER_SAMPLE)
+        excess = self._waiting - wanted
+        # While it speaks, a step costs more than it mends.
+        if not self._looks or abs(excess) > FAR_OFF or not any(self._reference):
+            if excess > CUSHION // 2:
+                del self._reference[:excess]
+            elif excess < -CUSHION // 2:
+                self._reference[:0] = bytes(-excess)
+        self._waiting = len(self._reference)
 
 
 def _module() -> AudioProcessingModule:

@@ -62,7 +62,7 @@ def _mistaken(word: str, other: str, first: bool, last: bool) -> float:
     if word == other or SequenceMatcher(None, word, other).ratio() >= ALIKE:
         return 0.0
     size = len(word)
-    torn = [other[-size:]] * first + [other[:size]] * last
+    torn = [] if word in _ANSWERS else [other[-size:]] * first + [other[:size]] * last
     if any(SequenceMatcher(None, word, part).ratio() >= TORN_ALIKE for part in torn):
         return 0.0
     return math.inf if first or last else 1.0

@@ -229,10 +229,13 @@ class ToldTTS(TTSService):
         self._text_aggregator = ClauseAggregator(language="en")
         self.pieces = 0
 
+    def sound_of(self, text):
+        return spoken(text)
+
     async def run_tts(self, text, context_id):
         from animacy.core.pipeline.frames import SpeechFrame
 
-        sound = spoken(text)
+        sound = self.sound_of(text)
         for start in range(0, len(sound), 6000):
             await asyncio.sleep(0.05)
             self.pieces += 1
