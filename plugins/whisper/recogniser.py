@@ -26,6 +26,9 @@ SHORTEST = 0.2
 """Seconds under which nothing can have been said."""
 QUIET = 0.0005
 """Root mean square (full scale 1) under which a segment is digital silence."""
+CONFIDENT = -0.7
+"""Mean log probability from which words count although it may have been no speech: short questions after a pause are
+often judged so."""
 TOKENS_PER_SECOND = 6
 """Nobody speaks faster; a longer answer is one of Whisper's loops."""
 
@@ -123,7 +126,8 @@ class Recogniser:
         )[0]
         text = without_echo(self._tokenizer.decode(result.sequences_ids[0]).strip())
         score = float(result.scores[0])
-        if result.no_speech_prob > self.no_speech or score < self.min_score or not is_speech(text):
+        doubtful = result.no_speech_prob > self.no_speech and score < CONFIDENT
+        if doubtful or score < self.min_score or not is_speech(text):
             text = ""
         return Transcript(text, float(result.no_speech_prob), score)
 
