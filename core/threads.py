@@ -15,7 +15,7 @@ from enum import IntEnum
 
 
 class Priority(IntEnum):
-    """Niceness of a worker's thread, and of the threads that it starts."""
+    """Niceness of a worker's thread, and of the threads that it starts, beyond that of the process."""
 
     NORMAL = 0
     """What must be in time, every frame: the picture, as the event loop."""
@@ -34,4 +34,5 @@ def _set_priority(priority: Priority) -> None:
     # Only Linux gives each thread its own niceness; elsewhere this would slow down the whole process.
     if priority and sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), priority)
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + priority))
