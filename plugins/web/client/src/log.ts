@@ -1,0 +1,49 @@
+/** The captions of both sides, as they are heard. */
+
+import type { Line } from "./captions";
+import { make } from "./dom";
+
+const MOST_LINES = 200;
+/** Nearer to the end than this, in pixels, the reader wants to see what comes. */
+const AT_END = 60;
+
+export class Log {
+  readonly #box: HTMLElement;
+  readonly #rows = new Map<number, HTMLElement>();
+  /** What the character is called. */
+  name = "";
+
+  constructor(box: HTMLElement) {
+    this.#box = box;
+  }
+
+  show(line: Line): void {
+    const following = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < AT_END;
+    const row = this.#rows.get(line.id) ?? this.#add(line);
+    const [words, interim] = row.querySelectorAll<HTMLElement>(".words, .interim");
+    if (words !== undefined) words.textContent = line.text;
+    if (interim !== undefined) interim.textContent = line.interim === "" ? "" : ` ${line.interim}`;
+    row.classList.toggle("cut", line.cut);
+    // A screen reader reads the line when it is complete, not every word of it again.
+    row.setAttribute("aria-busy", String(line.open));
+    row.hidden = line.text === "" && line.interim === "";
+    if (following) this.#box.scrollTop = this.#box.scrollHeight;
+  }
+
+  #add(line: Line): HTMLElement {
+    const row = make("p", `said ${line.speaker}`);
+    row.append(
+      make("span", "by", line.speaker === "user" ? "You" : this.name),
+      make("span", "words"),
+      make("span", "interim"),
+    );
+    this.#box.append(row);
+    this.#rows.set(line.id, row);
+    if (this.#rows.size > MOST_LINES) {
+      const [oldest, gone] = this.#rows.entries().next().value as [number, HTMLElement];
+      gone.remove();
+      this.#rows.delete(oldest);
+    }
+    return row;
+  }
+}
