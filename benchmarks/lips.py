@@ -35,24 +35,35 @@ class LipSync:
     silent_open: float
 
 
-def mouth_track(film: Path) -> tuple[NDArray[np.float64], float]:
-    """Inner-lip distance over face height for every frame, by landmarks on the decoded picture; and the frame rate."""
-    from animacy.core.models import packaged
-    from animacy.plugins.portrait.landmarks import FaceLandmarker, box_of
+class MouthWatch:
+    """Follows the mouth of one face through pictures, by landmarks."""
 
-    landmarker = FaceLandmarker(packaged("face-landmarker").ensure())
-    openings: list[float] = []
-    points = None
+    def __init__(self) -> None:
+        from animacy.core.models import packaged
+        from animacy.plugins.portrait.landmarks import FaceLandmarker
+
+        self._landmarker = FaceLandmarker(packaged("face-landmarker").ensure())
+        self._points: NDArray[np.float32] | None = None
+
+    def opening(self, rgb: NDArray[np.uint8]) -> float:
+        """Inner-lip distance over face height. Raises ValueError when there is no face."""
+        from animacy.plugins.portrait.landmarks import box_of
+
+        points = self._points
+        face = self._landmarker.find(rgb) if points is None else self._landmarker.mesh(rgb, box_of(points, 1.0))
+        if face is None:
+            raise ValueError("no face found")
+        self._points = points = face.points
+        lips = np.linalg.norm(points[UPPER_INNER_LIP, :2] - points[LOWER_INNER_LIP, :2])
+        return float(lips / np.linalg.norm(points[FOREHEAD, :2] - points[CHIN, :2]))
+
+
+def mouth_track(film: Path) -> tuple[NDArray[np.float64], float]:
+    """How open the mouth is in every frame of a film; and its frame rate."""
+    watch = MouthWatch()
     with av.open(str(film)) as container:
         rate = float(container.streams.video[0].average_rate or 0)
-        for frame in container.decode(video=0):
-            rgb = frame.to_ndarray(format="rgb24")
-            face = landmarker.find(rgb) if points is None else landmarker.mesh(rgb, box_of(points, 1.0))
-            if face is None:
-                raise ValueError(f"no face found in {film} at {frame.time:.2f} s")
-            points = face.points
-            lips = np.linalg.norm(points[UPPER_INNER_LIP, :2] - points[LOWER_INNER_LIP, :2])
-            openings.append(float(lips / np.linalg.norm(points[FOREHEAD, :2] - points[CHIN, :2])))
+        openings = [watch.opening(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
     return np.array(openings), rate
 
 

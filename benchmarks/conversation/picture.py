@@ -24,8 +24,9 @@ def draw(rows: list[Row], figures: dict[str, Any], machine: dict[str, str], path
 
     systems = list(figures)
     questions = list(dict.fromkeys(row.question for row in rows))
-    figure = Figure(figsize=(10, 3.4 + 0.42 * len(questions)), layout="constrained")
-    top, bottom = figure.subplots(2, 1, height_ratios=[0.42 * len(questions) + 0.6, 1.6])
+    rows_high = 0.42 * len(questions) + 1.0
+    figure = Figure(figsize=(10, 3.6 + rows_high), layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=[rows_high, 2.0])
     for colour, system in zip(COLOURS, systems, strict=False):
         own = [row for row in rows if row.system == system and row.response is not None]
         places = [questions.index(row.question) for row in own]
@@ -33,12 +34,12 @@ def draw(rows: list[Row], figures: dict[str, Any], machine: dict[str, str], path
         middle = figures[system]["response"]["p50"]
         if middle is not None:
             top.axvline(middle, color=colour, linewidth=1.5, linestyle="--")
-            top.text(middle, -0.75, f" {middle:.2f} s", color=colour, fontsize=9, va="bottom")
+            top.text(middle, len(questions) - 0.45, f" {middle:.2f} s", color=colour, fontsize=9, va="bottom")
     asked = {row.question: row.asked for row in rows if row.asked}
     top.set_yticks(range(len(questions)), [_shorten(asked.get(q, q)) for q in questions], fontsize=8)
-    top.invert_yaxis()
+    top.set_ylim(len(questions) - 0.4, -0.6)
     top.set_xlim(left=0)
-    top.legend(loc="lower right", fontsize=8)
+    top.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16 - 0.5 / len(questions)), fontsize=8, ncols=len(systems))
     top.set_xlabel("seconds from the end of speech to the first response (frame; stock Pipecat: sound)")
     share = ratio(figures)
     beside = "" if share is None else f", ratio {share:.2f}"
@@ -67,11 +68,11 @@ def _waterfall(axes: Any, rows: list[Row], systems: list[str]) -> None:
             begin = max(begin, end)
         axes.text(begin + 0.03, place, f"{begin:.2f} s", va="center", fontsize=9)
     axes.set_yticks(range(len(systems)), systems, fontsize=9)
-    axes.invert_yaxis()
+    axes.set_ylim(len(systems) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.set_xlabel("median of each stage, seconds after the end of speech")
     handles = [axes.barh(0, 0, color=colour, label=stage) for stage, colour in STAGE_COLOURS.items()]
-    axes.legend(handles=handles, fontsize=8, ncols=len(handles), loc="lower right")
+    axes.legend(handles=handles, fontsize=8, ncols=len(handles), loc="upper center", bbox_to_anchor=(0.5, -0.35))
 
 
 def _shorten(text: str, length: int = 46) -> str:

@@ -231,23 +231,11 @@ class HeadlessClient:
         self._describe(answer, begun, before)
         return answer
 
-    def decoded(self, first: float, last: float) -> Iterator[tuple[Picture, RGBFrame]]:
-        """The pictures with a pts between two moments, decoded. Blocks for milliseconds a picture.
-
-        Nothing comes of those for which the key frame is gone already.
-        """
-        pictures = [picture for picture in self.playout.pictures if picture.pts <= last]
-        begin = next((i for i in reversed(range(len(pictures))) if pictures[i].key and pictures[i].pts <= first), None)
-        if begin is None:
-            begin = next((i for i, picture in enumerate(pictures) if picture.key), len(pictures))
-        codec = self.welcome["video"]["codec"]
-        decoder: Any = av.CodecContext.create("h264" if codec == "h264" else "vp8", "r")
-        # One picture out for each one in, whatever the decoder's threads would like to keep.
-        decoder.thread_type = "SLICE"
-        for picture in pictures[begin:]:
-            for frame in decoder.decode(av.Packet(picture.payload)):
-                if picture.pts >= first:
-                    yield picture, frame.to_ndarray(format="rgb24")
+    def recent(self, first: float) -> list[Picture]:
+        """The pictures from the key frame on that is needed to decode those after a pts."""
+        pictures = list(self.playout.pictures)
+        keys = [place for place, picture in enumerate(pictures) if picture.key and picture.pts <= first]
+        return pictures[keys[-1] if keys else 0 :]
 
     def stop_reading(self) -> None:
         """Read nothing any more, as a client that hangs."""
@@ -434,6 +422,22 @@ class HeadlessClient:
         heard = [m.data.get("text", "") for m in told if m.type == "user-transcription" and m.data.get("final")]
         answer.transcript = " ".join(heard)
         answer.waterfall = next((m.data for m in told if m.type == "waterfall"), {})
+
+
+def decode(pictures: list[Picture], codec: str) -> Iterator[tuple[Picture, RGBFrame]]:
+    """Decode pictures of which the first is a key frame ("h264" or "vp8"). Blocks for milliseconds a picture."""
+    decoder: Any = av.CodecContext.create(codec, "r")
+    # One picture out for each one in, whatever the decoder's threads would like to keep.
+    decoder.thread_type = "SLICE"
+    for picture in pictures:
+        for frame in decoder.decode(av.Packet(picture.payload)):
+            yield picture, frame.to_ndarray(format="rgb24")
+
+
+def voiced_start(samples: Samples) -> float:
+    """Seconds until the first voiced sample of a recording (16 kHz)."""
+    voiced = np.flatnonzero(np.abs(samples.astype(np.int32)) > VOICED_LEVEL * 32768)
+    return float(voiced[0]) / MICROPHONE_RATE if len(voiced) else 0.0
 
 
 def voiced_end(samples: Samples) -> float:

@@ -92,6 +92,7 @@ class Playout:
     _waiting_sounds: deque[Sound] = field(default_factory=deque)
     _waiting_pictures: deque[Picture] = field(default_factory=deque)
     _starved: bool = True
+    _cut_before: float = -1.0
 
     @property
     def playhead(self) -> float | None:
@@ -107,6 +108,7 @@ class Playout:
         """Sound has arrived."""
         if self._playhead is None:
             self._playhead = sound.pts
+        sound.dropped = sound.pts < self._cut_before
         self._end = max(self._end, sound.pts + sound.seconds)
         self.sounds.append(sound)
         self._waiting_sounds.append(sound)
@@ -114,12 +116,14 @@ class Playout:
 
     def see(self, picture: Picture) -> None:
         """A picture has arrived."""
+        picture.dropped = picture.pts < self._cut_before
         self.pictures.append(picture)
         self._waiting_pictures.append(picture)
         _forget(self.pictures, picture.pts)
 
     def flush(self, turn: int, at: float, now: float) -> None:
-        """Drop what has a pts before `at` and was not played yet."""
+        """Drop what has a pts before `at` and was not played yet, also what is still to come of it."""
+        self._cut_before = max(self._cut_before, at)
         for sound in self._waiting_sounds:
             sound.dropped = sound.dropped or sound.pts < at
         for picture in self._waiting_pictures:
