@@ -59,10 +59,15 @@ def _mistakes(heard: list[str], spoken: list[str]) -> float:
 
 def _mistaken(word: str, other: str, first: bool, last: bool) -> float:
     """What it costs to take one word for the other: at the ends a strange word was added, not misheard."""
-    if word == other or SequenceMatcher(None, word, other).ratio() >= ALIKE:
+    if word == other:
         return 0.0
-    size = len(word)
-    torn = [] if word in _ANSWERS else [other[-size:]] * first + [other[:size]] * last
-    if any(SequenceMatcher(None, word, part).ratio() >= TORN_ALIKE for part in torn):
-        return 0.0
+    if word not in _ANSWERS:
+        size = len(word)
+        torn = [other[-size:]] * first + [other[:size]] * last
+        if _likeness(word, other) >= ALIKE or any(_likeness(word, part) >= TORN_ALIKE for part in torn):
+            return 0.0
     return math.inf if first or last else 1.0
+
+
+def _likeness(word: str, other: str) -> float:
+    return SequenceMatcher(None, word, other).ratio()

@@ -68,10 +68,9 @@ def test_a_quotation_with_words_of_ones_own_is_none(start, count, own, first):
     assert not is_echo(f"{own} {quoted}" if first else f"{quoted} {own}", SAID)
 
 
-@given(st.lists(st.sampled_from(SAID), min_size=4, max_size=8, unique=True))
-def test_the_same_words_in_another_order_are_none(heard):
-    assume(heard != sorted(heard, key=SAID.index))
-    assert not is_echo(" ".join(heard), SAID)
+@given(st.integers(0, len(SAID) - 5), st.integers(3, 5))
+def test_the_same_words_in_another_order_are_none(start, count):
+    assert not is_echo(" ".join(reversed(SAID[start : start + count])), SAID)
 
 
 @pytest.mark.parametrize("text", ["Yes.", "No!", "Stop.", "What?", "", "Yes, yes"])
