@@ -56,6 +56,7 @@ PROBES = """
   const pen = small.getContext("2d", { willReadFrequently: true });
   const wave = new Float32Array(2048);
   let listened = null;
+  let before = null;
   const picture = () => {
     const video = [...document.querySelectorAll("video")].find(
       (v) => v.videoWidth >= 320 && v.srcObject && v.offsetParent && v.dataset.self === undefined);
@@ -77,14 +78,16 @@ PROBES = """
     const [x, y, w, h] = region;
     pen.drawImage(source, x * width, y * height, w * width, h * height, 0, 0, 96, 54);
     const pixels = pen.getImageData(0, 0, 96, 54).data;
-    const grey = [];
-    for (let i = 0; i < pixels.length; i += 4) grey.push((pixels[i] + pixels[i + 1] + pixels[i + 2]) / 3 | 0);
+    const grey = new Float32Array(96 * 54);
+    for (let i = 0; i < grey.length; i++) grey[i] = (pixels[4 * i] + pixels[4 * i + 1] + pixels[4 * i + 2]) / 3;
+    const motion = before ? grey.reduce((sum, value, i) => sum + Math.abs(value - before[i]), 0) / grey.length : 0;
+    before = grey;
     let level = 0;
     if (analyser) {
       analyser.getFloatTimeDomainData(wave);
       level = Math.sqrt(wave.reduce((sum, s) => sum + s * s, 0) / wave.length);
     }
-    samples.push({ at: performance.now(), level, grey });
+    samples.push([performance.now(), level, motion]);
     if (samples.length > 4000) samples.shift();
   };
   window.__samples = () => samples.splice(0);
@@ -94,17 +97,11 @@ PROBES = """
 
 @dataclass(slots=True)
 class Seen:
-    """What the probes saw: moments in seconds, the loudness of the page, the mouth's region (n, 54, 96) in grey."""
+    """What the probes saw: moments in seconds, how loud the page was, how much the mouth's region changed (grey)."""
 
     at: NDArray[np.float64]
     level: NDArray[np.float64]
-    mouth: NDArray[np.float64]
-
-    @property
-    def motion(self) -> NDArray[np.float64]:
-        """How much the region changed since the sample before."""
-        change = np.abs(np.diff(self.mouth, axis=0)).mean(axis=(1, 2))
-        return np.concatenate([[0.0], change])
+    motion: NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -121,8 +118,8 @@ class Browser:
     async def seen(self) -> Seen:
         """What was sampled since the last call."""
         rows = await self.page.evaluate("window.__samples()")
-        mouths = np.array([row["grey"] for row in rows], float).reshape(len(rows), 54, 96)
-        return Seen(np.array([r["at"] for r in rows]) / 1000, np.array([r["level"] for r in rows]), mouths)
+        at, level, motion = np.array(rows, float).reshape(-1, 3).T
+        return Seen(at / 1000, level, motion)
 
 
 def recording(path: Path, *parts: Path | float) -> Path:

@@ -1,4 +1,4 @@
-"""Asks questions at a page's address and prints what came of them as JSON: `python -m tests.e2e.far_client URL FILE...`."""
+"""Asks questions at a page's address, prints what came of them: `python -m tests.e2e.far_client URL FILE...`."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ async def start(browser: Browser, server: Running, address: str = "") -> None:
     await browser.page.get_by_role("button", name="Start talking").click()
 
 
-async def hear_out(browser: Browser, quiet: float = 2.5, patience: float = 45.0) -> list:
+async def hear_out(browser: Browser, quiet: float = 2.5, patience: float = 90.0) -> list:
     """Wait until the character has spoken and is silent again; returns everything seen meanwhile."""
     pieces, spoken, last = [], False, 0.0
     async with asyncio.timeout(patience):
