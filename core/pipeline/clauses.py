@@ -108,6 +108,29 @@ _CONJUNCTIONS = frozenset(
     ]
 )
 
+_PREPOSITIONS = frozenset(
+    [
+        *(
+            "about",
+            "across",
+            "among",
+            "around",
+            "at",
+            "behind",
+            "below",
+            "between",
+            "by",
+            "during",
+            "for",
+            "from",
+            "in",
+        ),
+        *("into", "near", "on", "over", "through", "to", "under"),
+    ]
+)
+"""Where the clause after an opening may end as well: the opening is soon over, and a silence inside the answer's first
+words is shorter than the one before them would be."""
+
 # A question or exclamation mark ends a sentence whatever follows; only after a dot must more be seen.
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]»]*(?=\s)|[!?](?=$)|[。！？]|\n+")
 _CLAUSE_END = re.compile(r"(?<=\S)[,;:][\"'”’)\]]*(?=\s+\S)|(?<=[^\W\d])[,;](?=$)|—\s?(?=\S)|\s[–-](?=\s+\S)")
@@ -121,6 +144,7 @@ class ClauseSplitter:
     def __init__(self, *, early_first_clause: bool = True) -> None:
         self._early = early_first_clause
         self._first = early_first_clause
+        self._after_opening = False
         self._text = ""
 
     @property
@@ -135,13 +159,14 @@ class ClauseSplitter:
             clause, self._text = self._text[:cut], self._text[cut:]
             # A sentence of a few words, such as an opening, is soon over: what follows is waited for as much.
             is_opening = clause.rstrip().endswith((".", "!", "?", "…")) and len(_WORD.findall(clause)) <= BREAK_WORDS
-            if clause.strip() and not is_opening:
-                self._first = False
+            if clause.strip():
+                self._first = self._first and is_opening
+                self._after_opening = self._first
             yield clause
 
     def flush(self) -> str:
         """The rest; afterwards a new answer may begin."""
-        rest, self._text, self._first = self._text, "", self._early
+        rest, self._text, self._first, self._after_opening = self._text, "", self._early, False
         return rest
 
     def _cut(self) -> int:
@@ -177,8 +202,9 @@ class ClauseSplitter:
         return 0
 
     def _conjunction_cut(self) -> int:
+        breaks = _CONJUNCTIONS | _PREPOSITIONS if self._after_opening else _CONJUNCTIONS
         for match in _WORD_START.finditer(self._text):
-            if match[0].lower() in _CONJUNCTIONS and len(_WORD.findall(self._text[: match.start()])) >= BREAK_WORDS:
+            if match[0].lower() in breaks and len(_WORD.findall(self._text[: match.start()])) >= BREAK_WORDS:
                 return match.start()
         return 0
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from animacy.core.computed import file_identity
 from animacy.core.pipeline.clauses import split_sentences
 from animacy.core.video.contract import Viseme
 from animacy.core.video.visemes import visemes_of
+from animacy.plugins.kokoro import kept
 from animacy.plugins.kokoro.g2p import Phonemizer, vocabulary
+from animacy.plugins.kokoro.kept import Speech
 from animacy.plugins.kokoro.network import FRAME, SAMPLE_RATE, Floats, Network
 from animacy.plugins.kokoro.timing import FRAME_SECONDS, audible, energies, phones
 from animacy.plugins.kokoro.voices import Voice
@@ -32,16 +34,11 @@ KNOWN_CLAUSES = 24
 """A character begins many answers alike ("Good question!"). Clauses this short are kept, so many of them: heard again
 they cost nothing, at the moment at which the user waits."""
 
+MANNER = 1
+"""Raise it when the same phonemes come out otherwise, so that openings kept on disk are spoken anew."""
 
-class Speech(NamedTuple):
-    """A piece of speech: mono 16-bit samples at 24 kHz.
-
-    `visemes` are seconds from the first sample of this piece. A clause's first piece carries those of the whole clause,
-    its others none.
-    """
-
-    pcm: bytes
-    visemes: tuple[Viseme, ...] = ()
+FIRST_WORD = "Yes."
+"""Spoken unheard, because the first run is slow."""
 
 
 class Speaker:
@@ -63,11 +60,11 @@ class Speaker:
         self._windows = windows or WindowSettings()
         self._phonemize: Phonemizer | None = None
         self._styles: Floats | None = None
-        self._openings = openings or ("Ready to speak.",)
+        self._openings = openings[:KNOWN_CLAUSES]
         self._known: OrderedDict[str, list[Speech]] = OrderedDict()
 
     def load(self) -> None:
-        """Load everything and speak the openings unheard, because the first run is slow. Raises AnimacyError.
+        """Load everything, and speak the openings unheard unless an earlier start has. Raises AnimacyError.
 
         Does nothing the second time; happens by itself with the first text.
         """
@@ -75,9 +72,20 @@ class Speaker:
             self.network.load()
             self._styles = self.voice.styles()
             self._phonemize = Phonemizer(is_british=self.voice.british)
-            for opening in self._openings[:KNOWN_CLAUSES]:
-                for _ in self.clause(opening):
-                    pass
+            for opening in self._openings:
+                self._known[opening.strip()] = self._opening(opening.strip())
+            for _ in self.clause(FIRST_WORD):
+                pass
+
+    def _opening(self, text: str) -> list[Speech]:
+        assert self._phonemize is not None
+        key = (MANNER, list(self._phonemize(text)), self.voice, self.speed, self._windows)
+        model = file_identity(self.network.model.path())
+        pieces = kept.find(*key, model)
+        if pieces is None:
+            pieces = list(self.clause(text))
+            kept.keep(pieces, *key, model)
+        return pieces
 
     def close(self) -> None:
         """Free the model and what was kept. May be called twice."""

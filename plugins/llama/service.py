@@ -233,6 +233,9 @@ class LlamaLLM(LLMService):
         """Begin to answer what the user will probably have said. Nobody hears of it until the turn has ended so."""
         if self._answering:
             return
+        if not text:  # it was no speech
+            self._drop_draft()
+            return
         conversation = _dicts(self._context) if self._context is not None else []
         messages, opening = self._request([*conversation, {"role": "user", "content": text}])
         if self._draft is not None and self._draft.messages == messages:

@@ -118,6 +118,16 @@ def test_after_a_short_opening_the_next_clause_is_early_too():
     ]
 
 
+def test_after_a_short_opening_a_phrase_is_enough():
+    sentence = "Leonardo da Vinci painted it in the early sixteenth century."
+    assert clauses(f"Ah, good question! {sentence}") == [
+        "Ah, good question!",
+        "Leonardo da Vinci painted it",
+        "in the early sixteenth century.",
+    ]
+    assert clauses(sentence) == [sentence]
+
+
 def test_two_words_are_no_first_clause():
     assert clauses("Well, yes, that is so. Fine.")[0] == "Well, yes, that is so."
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import secrets
 import time
 from importlib.resources import files
 
@@ -25,7 +26,7 @@ from pipecat.frames.frames import (
 from pipecat.tests.utils import SleepFrame, run_test
 
 from animacy.core.errors import ModelError, RecipeError
-from animacy.core.models import LocalModel, packaged
+from animacy.core.models import LocalModel, cache_dir, packaged
 from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.provider import CharacterContext
@@ -315,6 +316,29 @@ def test_plosives_are_closed_where_the_sound_is(network, speaker):
     around = slice(int((middle.start - 0.06) * SAMPLE_RATE), int((middle.end + 0.06) * SAMPLE_RATE))
     quietest = np.convolve(level[around], np.ones(240) / 240, "valid").min()
     assert quietest < 0.1 * level.max()
+
+
+def test_openings_are_spoken_once_for_all_starts(network):
+    voice, text = find_voice("af_heart", "en-US"), f"Well, {secrets.token_hex(2)}."
+
+    def started():
+        before = network.windows
+        made = Speaker(network, voice, openings=[text])
+        made.load()
+        return network.windows - before, list(made.synthesize(text))
+
+    files = set(kept_files())
+    first, second = started(), started()
+    assert first[0] > second[0] and first[1] == second[1] and first[1][0].visemes
+    (file,) = set(kept_files()) - files
+    file.write_bytes(file.read_bytes()[:-100])
+    assert started() == first
+    for made in set(kept_files()) - files:
+        made.unlink()
+
+
+def kept_files():
+    return (cache_dir() / "kokoro-clauses").glob("[!.]*")
 
 
 # --- service

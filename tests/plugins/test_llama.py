@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import threading
 import time
 
@@ -15,6 +16,8 @@ from pipecat.frames.frames import (
     LLMServiceMetadataFrame,
     LLMTextFrame,
     MetricsFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
 )
 from pipecat.metrics.metrics import LLMUsageMetricsData, TTFBMetricsData
 from pipecat.pipeline.worker import PipelineParams
@@ -22,7 +25,8 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.tests.utils import SleepFrame, run_test
 
 from animacy.core.errors import ModelError
-from animacy.core.models import LocalModel, packaged
+from animacy.core.models import LocalModel, cache_dir, packaged
+from animacy.core.pipeline.frames import ForeseenTranscriptFrame
 from animacy.core.provider import CharacterContext
 from animacy.core.shared import Share
 from animacy.plugins.llama import LlamaSettings, llm_providers
@@ -157,6 +161,28 @@ def test_the_prefix_is_read_once_and_survives_other_requests(tiny):
     assert again.prompt - again.cached < 25
 
 
+def test_the_persona_is_read_once_for_all_starts():
+    messages = [*Prompt("Iris", f"{PERSONA} {secrets.token_hex(8)}", EXAMPLES, 900).prefix, HELLO]
+    folder, files = cache_dir() / "llama-states", set((cache_dir() / "llama-states").glob("*"))
+
+    def start():
+        runtime = Runtime(packaged("smollm2-135m"), context_tokens=1024)
+        runtime.load()
+        usage = runtime.read(messages)
+        parts = []
+        runtime.write(messages, parts.append, threading.Event(), max_tokens=8, temperature=0)
+        runtime.close()
+        return usage.cached, usage.prompt, "".join(parts)
+
+    first, second = start(), start()
+    assert first[0] == 0 and second[0] >= second[1] - 1 and first[2] == second[2]
+    (file,) = set(folder.glob("*")) - files
+    file.write_bytes(file.read_bytes()[:-1000] + bytes(1000))
+    assert start() == first
+    for made in set(folder.glob("*")) - files:
+        made.unlink()
+
+
 def test_the_same_seed_gives_the_same_answer(tiny):
     def answer(seed):
         parts = []
@@ -199,6 +225,106 @@ async def test_the_loop_stays_free_while_the_model_writes(tiny):
     await run_test(make_service(tiny), frames_to_send=[ask(STORY)], start_timeout=60)
     watcher.cancel()
     assert longest < 0.4
+
+
+OPENINGS = ("Ah, good question!", "Oh, I love that one!", "Well, let me see.")
+
+
+async def test_a_question_is_answered_before_the_model_has_written_anything(tiny, monkeypatch):
+    service = make_service(tiny, openings=OPENINGS)
+    write, order = tiny.write, []
+
+    def noted(messages, on_text, stop, **options):
+        def note(text):
+            order.append("written")
+            on_text(text)
+
+        return write(messages, note, stop, **options)
+
+    monkeypatch.setattr(tiny, "write", noted)
+
+    @service.event_handler("on_after_push_frame")
+    async def said(_, frame):
+        if isinstance(frame, LLMTextFrame):
+            order.append(frame.text)
+
+    frames = [UserStoppedSpeakingFrame(), ask("Why is the sea salty?"), SleepFrame(0.1), ask("And why is it blue?")]
+    down, _ = await run_test(service, frames_to_send=frames, start_timeout=60)
+    order = order[order.index(f"{OPENINGS[0]} ") :]
+    assert "written" in order and order.count(f"{OPENINGS[0]} ") == order.count(f"{OPENINGS[1]} ") == 1
+    answers = text_of(down).split(OPENINGS[1])
+    assert len(answers) == 2 and answers[0].startswith(f"{OPENINGS[0]} ") and all(len(a.split()) > 3 for a in answers)
+    assert not any(opening in answer[3:] for answer in answers for opening in OPENINGS[2:])
+
+
+async def test_the_opening_needs_no_model_at_all(tiny):
+    """The model's thread is busy with something else, and the answer begins all the same."""
+    service = make_service(tiny, openings=OPENINGS)
+    await service.load()
+    begun, go_on = asyncio.Event(), threading.Event()
+    busy = asyncio.ensure_future(service._runtime.run(go_on.wait, 30))
+
+    @service.event_handler("on_after_push_frame")
+    async def said(_, frame):
+        if isinstance(frame, LLMTextFrame) and not begun.is_set():
+            assert frame.text == f"{OPENINGS[0]} " and not busy.done()
+            begun.set()
+
+    answering = asyncio.create_task(run_test(service, frames_to_send=[ask("Who are you?")], start_timeout=60))
+    await asyncio.wait_for(begun.wait(), 20)
+    go_on.set()
+    down, _ = await answering
+    assert len(text_of(down).split()) > 4
+
+
+async def test_what_is_no_question_begins_as_the_model_likes(tiny):
+    service = make_service(tiny, openings=OPENINGS)
+    down, _ = await run_test(service, frames_to_send=[ask("I like the sea.")], start_timeout=60)
+    assert text_of(down).startswith(tuple(f"{opening} " for opening in OPENINGS))
+
+
+@pytest.mark.parametrize("question", ["Why is the sea salty?", "I like the sea."])
+async def test_the_draft_is_taken_up_and_the_conversation_is_read_once(tiny, monkeypatch, question):
+    service = make_service(tiny, openings=OPENINGS)
+    write, read = tiny.write, []
+
+    def noted(messages, on_text, stop, **options):
+        usage = write(messages, on_text, stop, **options)
+        read.append((messages[-2:], usage))
+        return usage
+
+    monkeypatch.setattr(tiny, "write", noted)
+    context = LLMContext([{"role": "user", "content": question}])
+    frames = [ForeseenTranscriptFrame(question), SleepFrame(0.1), LLMContextFrame(context)]
+    await run_test(service, frames_to_send=frames, start_timeout=60)
+    answers = [usage for messages, usage in read if any(m["content"] == question for m in messages)]
+    assert len(answers) == 1
+
+    heard = "Ah, good question! It is salty because of the rivers."
+    context = LLMContext([*context.get_messages(), {"role": "assistant", "content": heard}])
+    service = make_service(tiny, openings=OPENINGS)
+    service._context = context
+    read.clear()
+    next_one = LLMContext([*context.get_messages(), {"role": "user", "content": "And why is it blue?"}])
+    frames = [UserStartedSpeakingFrame(), SleepFrame(0.5), LLMContextFrame(next_one)]
+    await run_test(service, frames_to_send=frames, start_timeout=60)
+    (_, ahead), (_, usage) = read[-2:]
+    assert ahead.written == 1 and usage.cached >= ahead.prompt - 1
+
+
+async def test_no_words_were_foreseen(tiny):
+    service = make_service(tiny, openings=OPENINGS)
+    frames = [ForeseenTranscriptFrame("Why is"), ForeseenTranscriptFrame(""), SleepFrame(0.1), ask("Why is it?")]
+    down, up = await run_test(service, frames_to_send=frames, start_timeout=60)
+    assert text_of(down).startswith(OPENINGS[0]) and not [frame for frame in up if isinstance(frame, ErrorFrame)]
+
+
+async def test_conversations_take_turns(tiny):
+    services = [make_service(tiny) for _ in range(3)]
+    answers = await asyncio.gather(
+        *(run_test(one, frames_to_send=[ask("What can I see here?")], start_timeout=60) for one in services)
+    )
+    assert all(text_of(down).strip() for down, _ in answers)
 
 
 async def test_run_inference_follows_a_schema(tiny):
