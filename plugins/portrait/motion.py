@@ -44,8 +44,6 @@ _LEAD = 0.02
 """Seconds by which lips lead their sound: people do not notice it, the reverse they do, and easing costs as much."""
 _OPENING, _CLOSING = 12.0, 14.0
 """The most a mouth channel may change per second, of its whole range."""
-_CUT = 0.12
-"""What is left of an open mouth in the first frame after an interruption; in the second it is closed."""
 
 
 class Director:
@@ -125,8 +123,8 @@ class Director:
             goal = mouth_at(slot.visemes, slot.time + _LEAD)
             goal[JAW] *= 0.8 + 0.4 * loud
         change = np.clip(goal - self._mouth, -_CLOSING * self._dt, _OPENING * self._dt)
-        self._mouth = self._mouth * np.float32(_CUT) if slot.cut else self._mouth + change
-        if not goal.any() and not slot.cut:  # silence: closed within three frames, whatever the shape was
+        self._mouth = self._mouth + change
+        if not goal.any():  # silence, or an interruption: closed within two frames, whatever the shape was
             self._mouth *= np.float32(0.5 ** (self._dt * 24))
             self._mouth[self._mouth < 0.02] = 0
         return Mouth(**dict(zip(CHANNELS, map(float, self._mouth), strict=True)))

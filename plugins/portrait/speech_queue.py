@@ -32,8 +32,7 @@ class Slot:
 
     pcm: bytes of exactly one slot. turn: None in silence. time: seconds of the turn at the slot's middle. visemes:
     those near it, None where the sound must tell. heard: samples (-1 to 1) from the slot's first one to a little
-    after its end. speech: samples of the slot that are speech, the rest is padding. cut: somebody was interrupted just
-    before it.
+    after its end. speech: samples of the slot that are speech, the rest is padding.
     """
 
     pcm: bytes
@@ -42,7 +41,6 @@ class Slot:
     visemes: Sequence[Viseme] | None = None
     heard: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     speech: int = 0
-    cut: bool = False
 
 
 class SpeechQueue:
@@ -54,7 +52,6 @@ class SpeechQueue:
         self._turns: list[_Turn] = []
         self._newest = -1
         self._dropped = -1
-        self._cut = False
         self._waited = 0
         self.refused = 0
 
@@ -82,7 +79,6 @@ class SpeechQueue:
 
     def drop(self, turn: int) -> None:
         """Forget everything of this turn and those before it, and refuse what still comes of them."""
-        self._cut = self._cut or self.speaking
         self._dropped = max(self._dropped, turn)
         self._turns = [t for t in self._turns if t.number > turn]
 
@@ -99,9 +95,8 @@ class SpeechQueue:
         """The next frame's slot."""
         while self._turns and self._turns[0].ended and not self._turns[0].samples:
             self._turns.pop(0)
-        cut, self._cut = self._cut, False
         if not self._turns:
-            return Slot(bytes(2 * self._slot), cut=cut)
+            return Slot(bytes(2 * self._slot))
         turn, size = self._turns[0], 2 * self._slot
         ready = len(turn.samples)
         # Too little for a slot: wait for the rest rather than tear a word, but not for ever.

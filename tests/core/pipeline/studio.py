@@ -15,12 +15,14 @@ from pipecat.frames.frames import (
     LLMTextFrame,
     OutputTransportReadyFrame,
     StartFrame,
+    STTMetadataFrame,
     TranscriptionFrame,
     TTSSpeakFrame,
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import LLMUserAggregator
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.settings import TTSSettings
 from pipecat.services.tts_service import TTSService
@@ -186,7 +188,9 @@ class ToldSTT(FrameProcessor):
     async def process_frame(self, frame, direction):
         await super().process_frame(frame, direction)
         await self.push_frame(frame, direction)
-        if isinstance(frame, VADUserStoppedSpeakingFrame) and self.texts:
+        if isinstance(frame, StartFrame):  # a turn must not need this time to end
+            await self.push_frame(STTMetadataFrame(self.name, ttfs_p99_latency=60.0))
+        elif isinstance(frame, VADUserStoppedSpeakingFrame) and self.texts:
             self.create_task(self.understand(self.texts.popleft()), "stt")
 
     async def understand(self, text):
@@ -254,8 +258,16 @@ async def conversation(*, stt=None, llm=None, tts=None, renderer=None, turn_taki
     await scene.video.runner.prepare(None)
     scene.context = LLMContext()
     parts = Parts(scene.transport, scene.stt, scene.llm, scene.tts, scene.video)
+    pipeline = build_pipeline(parts, turn_taking or TurnTaking(), scene.context)
+    scene.gave_up_waiting = False
+
+    async def on_user_turn_stop_timeout(_):
+        scene.gave_up_waiting = True
+
+    user = next(p for p in pipeline.processors if isinstance(p, LLMUserAggregator))
+    user.add_event_handler("on_user_turn_stop_timeout", on_user_turn_stop_timeout)
     scene.worker = PipelineWorker(
-        build_pipeline(parts, turn_taking or TurnTaking(), scene.context),
+        pipeline,
         params=PipelineParams(audio_in_sample_rate=MICROPHONE_RATE, audio_out_sample_rate=24_000),
         enable_rtvi=False,
         enable_turn_tracking=False,

@@ -97,6 +97,7 @@ async def test_words_interrupt_and_only_what_was_heard_is_remembered(sound):
         assert (first.turn, first.at_index, first.final) == (1, second.at_index, False)
         assert (second.turn, second.final) == (1, True)
         assert scene.said == [("assistant", " ".join(heard)), ("user", "How high is it?"), ("assistant", ANSWER)]
+        assert not scene.gave_up_waiting  # the end of the voice was found while it was held
         assert STORY.startswith(" ".join(heard)) and len(heard) < len(STORY.split())
         assert scene.llm.asked == [[{"role": role, "content": text} for role, text in scene.said[:2]]]
 
