@@ -225,7 +225,9 @@ async def test_a_message_that_is_too_long(live):
     await nobody_left(live)
 
 
-@pytest.mark.parametrize("first", ['{"label": "animacy", "type": "bye"}', b"\x10" * 20, '{"label": "animacy", "type": "stats", "data": {}}'])
+@pytest.mark.parametrize(
+    "first", ['{"label": "animacy", "type": "bye"}', b"\x10" * 20, '{"label": "animacy", "type": "stats", "data": {}}']
+)
 async def test_who_does_not_say_hello(live, first):
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{live.url}/api/live") as ws:
         await (ws.send_bytes(first) if isinstance(first, bytes) else ws.send_str(first))
