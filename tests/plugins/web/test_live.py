@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from animacy.plugins.web.headless import HeadlessClient, Refused
+from animacy.plugins.web.headless import HeadlessClient, RefusedError
 from animacy.plugins.web.protocol import MAX_BINARY, CloseCode
 from animacy.plugins.web.server import MAX_JUNK
 from tests.plugins.web.conftest import serving
@@ -123,7 +123,7 @@ async def test_nobody_comes_back(live):
 async def test_two_tabs(live):
     """Another visitor is told that the character is busy; the same visitor's new tab takes over from the old one."""
     async with HeadlessClient(live.url) as first:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await HeadlessClient(live.url).__aenter__()
         assert refused.value.reason == "busy"
         assert "Iris is talking with somebody else" in str(refused.value)
@@ -154,7 +154,7 @@ async def test_several_visitors_at_once(iris, models, question):
         await asyncio.gather(one.silence(), other.silence())
         answers = await asyncio.gather(one.ask(question), other.ask(question))
         assert all(len(answer.text.split()) > 3 for answer in answers)
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedError):
             await HeadlessClient(two.url).__aenter__()
 
 
@@ -238,7 +238,7 @@ async def test_who_does_not_say_hello(live, first):
 
 
 async def test_no_common_format(live):
-    with pytest.raises(Refused, match="h264, vp8"):
+    with pytest.raises(RefusedError, match="h264, vp8"):
         await HeadlessClient(live.url, video=("theora",)).__aenter__()
 
 
