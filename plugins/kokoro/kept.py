@@ -33,17 +33,18 @@ def find(*key: object) -> list[Speech] | None:
     if path is None:
         return None
     with np.load(path, allow_pickle=False) as stored:
-        visemes = json.loads(str(stored["visemes"]))
-        return [
-            Speech(stored[f"pcm{i}"].tobytes(), tuple(Viseme(*viseme) for viseme in each))
-            for i, each in enumerate(visemes)
-        ]
+        pcm: bytes = stored["pcm"].tobytes()
+        pieces = []
+        for size, visemes in json.loads(str(stored["pieces"])):
+            pieces.append(Speech(pcm[:size], tuple(Viseme(*viseme) for viseme in visemes)))
+            pcm = pcm[size:]
+    return pieces
 
 
 def keep(pieces: Sequence[Speech], *key: object) -> None:
     """Keep the pieces for the next start."""
-    sound = {f"pcm{i}": np.frombuffer(piece.pcm, "<i2") for i, piece in enumerate(pieces)}
-    visemes = json.dumps([[(v.shape, v.start, v.end) for v in piece.visemes] for piece in pieces])
+    listed = [(len(piece.pcm), [(v.shape, v.start, v.end) for v in piece.visemes]) for piece in pieces]
     file = io.BytesIO()
-    np.savez(file, visemes=np.array(visemes), **sound)
+    pcm = np.frombuffer(b"".join(piece.pcm for piece in pieces), np.uint8)
+    np.savez(file, pcm=pcm, pieces=np.array(json.dumps(listed)))
     CLAUSES.add(file.getvalue(), *key)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import soxr
 
+from animacy.plugins.kokoro.kept import Speech
 from animacy.plugins.kokoro.network import SAMPLE_RATE
-from animacy.plugins.kokoro.speaker import Speech
 
 
 def resampled(pieces: Iterator[Speech], rate: int) -> Iterator[Speech]:

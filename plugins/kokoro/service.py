@@ -13,8 +13,9 @@ from animacy.core.errors import AnimacyError
 from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.shared import Share
+from animacy.plugins.kokoro.kept import Speech
 from animacy.plugins.kokoro.resample import resampled
-from animacy.plugins.kokoro.speaker import Speaker, Speech
+from animacy.plugins.kokoro.speaker import Speaker
 from animacy.plugins.kokoro.voices import Voice
 
 
