@@ -54,7 +54,8 @@ export class FrameQueue<F extends Picture> {
     } else {
       if (this.#rushing && heard >= (this.#floor as number)) this.#rushing = false;
       const limit = this.#rushing ? Infinity : heard;
-      while ((this.#frames[due]?.timestamp ?? Infinity) <= limit) due += 1;
+      const later = this.#frames.findIndex((frame) => frame.timestamp > limit);
+      due = later === -1 ? this.#frames.length : later;
     }
     if (due === 0) return null;
     this.#first = false;
