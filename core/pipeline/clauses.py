@@ -202,9 +202,11 @@ class ClauseSplitter:
         return 0
 
     def _conjunction_cut(self) -> int:
-        breaks = _CONJUNCTIONS | _PREPOSITIONS if self._after_opening else _CONJUNCTIONS
+        breaks, least = _CONJUNCTIONS, BREAK_WORDS
+        if self._after_opening:
+            breaks, least = _CONJUNCTIONS | _PREPOSITIONS, BREAK_WORDS - 1
         for match in _WORD_START.finditer(self._text):
-            if match[0].lower() in breaks and len(_WORD.findall(self._text[: match.start()])) >= BREAK_WORDS:
+            if match[0].lower() in breaks and len(_WORD.findall(self._text[: match.start()])) >= least:
                 return match.start()
         return 0
 

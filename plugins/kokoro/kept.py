@@ -15,6 +15,9 @@ from animacy.core.video.contract import Viseme
 CLAUSES = Computed("kokoro-clauses", limit=96)
 """About 60 KB for each second."""
 
+LAYOUT = 2
+"""Raise it when the files hold something else than before."""
+
 
 class Speech(NamedTuple):
     """A piece of speech: mono 16-bit samples at 24 kHz.
@@ -29,7 +32,7 @@ class Speech(NamedTuple):
 
 def find(*key: object) -> list[Speech] | None:
     """The pieces that were kept under this key; None when there are none."""
-    path = CLAUSES.find(*key)
+    path = CLAUSES.find(LAYOUT, *key)
     if path is None:
         return None
     with np.load(path, allow_pickle=False) as stored:
@@ -47,4 +50,4 @@ def keep(pieces: Sequence[Speech], *key: object) -> None:
     file = io.BytesIO()
     pcm = np.frombuffer(b"".join(piece.pcm for piece in pieces), np.uint8)
     np.savez(file, pcm=pcm, pieces=np.array(json.dumps(listed)))
-    CLAUSES.add(file.getvalue(), *key)
+    CLAUSES.add(file.getvalue(), LAYOUT, *key)

@@ -126,6 +126,7 @@ def test_after_a_short_opening_a_phrase_is_enough():
         "in the early sixteenth century.",
     ]
     assert clauses(sentence) == [sentence]
+    assert clauses("Well, let me see. The sky is blue because it is.")[1:] == ["The sky is blue", "because it is."]
 
 
 def test_two_words_are_no_first_clause():

@@ -35,11 +35,12 @@ from animacy.core.video.contract import VISEME_SHAPES
 from animacy.plugins.kokoro import KokoroSettings, tts_providers
 from animacy.plugins.kokoro.g2p import MAX_SYMBOLS, Phonemizer, split_phonemes, vocabulary
 from animacy.plugins.kokoro.graph import split
+from animacy.plugins.kokoro.kept import Speech
 from animacy.plugins.kokoro.network import SAMPLE_RATE, Network
 from animacy.plugins.kokoro.normalise import speakable
 from animacy.plugins.kokoro.resample import resampled
 from animacy.plugins.kokoro.service import KokoroTTS
-from animacy.plugins.kokoro.speaker import Speaker, Speech
+from animacy.plugins.kokoro.speaker import Speaker
 from animacy.plugins.kokoro.timing import audible, energies, phones
 from animacy.plugins.kokoro.voices import find_voice, voices
 from animacy.plugins.kokoro.windows import WindowSettings, decode_windows, plan_windows
