@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -154,17 +153,24 @@ class Runtime:
 
     def _restore(self, state: Path) -> bool:
         assert self._folder is not None
+        copy = Path(self._folder.name, "state")
         try:
-            shutil.copyfile(state, Path(self._folder.name, "state"))
+            shutil.copyfile(state, copy)
+            return self._slot("restore")
         except OSError:
             return False
-        return self._slot("restore")
+        finally:
+            copy.unlink(missing_ok=True)
 
     def _state(self) -> bytes | None:
         assert self._folder is not None
-        with contextlib.suppress(OSError):
-            return Path(self._folder.name, "state").read_bytes() if self._slot("save") else None
-        return None
+        written = Path(self._folder.name, "state")
+        try:
+            return written.read_bytes() if self._slot("save") else None
+        except OSError:
+            return None
+        finally:
+            written.unlink(missing_ok=True)
 
     def _slot(self, action: str) -> bool:
         """Save the model's memory to the folder, or restore it; the library offers that by HTTP only."""
