@@ -31,6 +31,9 @@ export interface JitterState {
 
 export const LEAST_TARGET_MS = 80;
 export const MOST_TARGET_MS = 600;
+/** Until the link is known; a page that just opened is busy with itself. */
+const FIRST_TARGET_MS = 150;
+const KNOWN = 50;
 /** On top of what the arrivals ask for. */
 export const MARGIN_MS = 30;
 /** Waiting sound above the target from which on it is skipped at once, speech or not. */
@@ -295,7 +298,7 @@ export class JitterBuffer {
 /** How unevenly packets arrive: each one's delay against the fastest of the last 10 to 20 seconds. */
 class Arrivals {
   /** Lag to aim for, in ms. */
-  target = LEAST_TARGET_MS;
+  target = FIRST_TARGET_MS;
   /** The shortest way (arrival minus pts, in microseconds) in this bucket of time and in the one before. */
   #current = Infinity;
   #previous = Infinity;
@@ -328,7 +331,7 @@ class Arrivals {
     if (now - this.#reviewed < REVIEW_SECONDS) return;
     this.#reviewed = now;
     const known = Math.min(this.#count, WINDOW);
-    if (known < 10) return;
+    if (known < KNOWN) return;
     this.#penalty = Math.max(0, this.#penalty - PENALTY_DECAY_MS * REVIEW_SECONDS);
     const least = Math.min(this.#current, this.#previous);
     const delays = this.#delays.subarray(0, known);

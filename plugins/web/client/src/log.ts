@@ -9,16 +9,21 @@ const AT_END = 60;
 
 export class Log {
   readonly #box: HTMLElement;
+  #following = true;
   readonly #rows = new Map<number, HTMLElement>();
   /** What the character is called. */
   name = "";
 
   constructor(box: HTMLElement) {
     this.#box = box;
+    // Whoever reads the end still does when the box gets smaller.
+    new ResizeObserver(() => this.#following && this.#follow()).observe(box);
+    box.addEventListener("scroll", () => {
+      this.#following = box.scrollHeight - box.scrollTop - box.clientHeight < AT_END;
+    });
   }
 
   show(line: Line): void {
-    const following = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < AT_END;
     const row = this.#rows.get(line.id) ?? this.#add(line);
     const [words, interim] = row.querySelectorAll<HTMLElement>(".words, .interim");
     if (words !== undefined) words.textContent = line.text;
@@ -27,7 +32,11 @@ export class Log {
     // A screen reader reads the line when it is complete, not every word of it again.
     row.setAttribute("aria-busy", String(line.open));
     row.hidden = line.text === "" && line.interim === "";
-    if (following) this.#box.scrollTop = this.#box.scrollHeight;
+    if (this.#following) this.#follow();
+  }
+
+  #follow(): void {
+    this.#box.scrollTop = this.#box.scrollHeight;
   }
 
   #add(line: Line): HTMLElement {
