@@ -86,6 +86,11 @@ class Answer:
     pauses: list[tuple[float, float]] = field(default_factory=list)
     waterfall: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def silence(self) -> float:
+        """The longest pause, in seconds."""
+        return max((seconds for _, seconds in self.pauses), default=0.0)
+
 
 class HeadlessClient:
     """One connection. Use as an async context manager; entering it says hello and waits for the welcome.
