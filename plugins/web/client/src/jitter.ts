@@ -47,7 +47,8 @@ const SHRINK_MS = 20;
 const WINDOW = 512;
 const REVIEW_SECONDS = 0.5;
 const BUCKET_SECONDS = 10;
-const SHARE = 0.98;
+/** The part of the arrivals that the distance is for: one short stall in ten seconds does not count. */
+const SHARE = 0.96;
 /** Stop adjusting this close to the target, begin this far from it. */
 const NEAR_MS = 3;
 const TOO_LITTLE_MS = 12;

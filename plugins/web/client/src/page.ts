@@ -181,7 +181,8 @@ function showLatency(client: Client): void {
   pill.hidden = rtt === null || client.session?.state.name !== "live";
   if (rtt === null) return;
   const ping = `${Math.round(rtt)} ms`;
-  element("latency-text").textContent = response === null ? ping : `${ping} · answer in ${seconds(response)}`;
+  element("latency-text").textContent = ping;
+  element("response-text").textContent = response === null ? "" : ` · answer in ${seconds(response)}`;
   pill.title = "Round trip to the server, and how long the last answer took";
 }
 

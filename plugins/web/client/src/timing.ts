@@ -13,7 +13,8 @@ const classOf = (name: Stage["name"]) => (name === "turn" ? "turn-taking" : name
 
 export function showTurns(turns: Turns): void {
   const middle = turns.median;
-  element("median").textContent = middle === null ? "" : `p50 ${seconds(middle)} of ${turns.count}`;
+  element("median").textContent = middle === null ? "" : `p50 ${seconds(middle)}`;
+  element("median").title = `The middle of ${turns.count} answers`;
   const panel = element<HTMLDetailsElement>("timing");
   if (!panel.open) return;
   const end = axisEnd(latest(turns.last));
