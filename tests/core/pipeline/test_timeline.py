@@ -142,6 +142,8 @@ async def test_a_greeting_is_no_turn(told):
     await told.stop()
     assert [turn.user for turn in told.turns] == ["Who?"]
     assert told.turns[0].speech_start == 17 / FPS
+    (kept,) = told.timeline.reports()
+    assert kept.speech_end == 27 / FPS
 
 
 async def test_a_user_who_goes_on_before_the_answer_is_in_the_same_turn(told):
