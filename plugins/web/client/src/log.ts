@@ -10,6 +10,7 @@ const AT_END = 60;
 export class Log {
   readonly #box: HTMLElement;
   #following = true;
+  #height = 0;
   readonly #rows = new Map<number, HTMLElement>();
   /** What the character is called. */
   name = "";
@@ -17,8 +18,12 @@ export class Log {
   constructor(box: HTMLElement) {
     this.#box = box;
     // Whoever reads the end still does when the box gets smaller.
-    new ResizeObserver(() => this.#following && this.#follow()).observe(box);
+    new ResizeObserver(() => {
+      this.#height = box.clientHeight;
+      if (this.#following) this.#follow();
+    }).observe(box);
     box.addEventListener("scroll", () => {
+      if (box.clientHeight !== this.#height) return; // moved by its new size, not by the reader
       this.#following = box.scrollHeight - box.scrollTop - box.clientHeight < AT_END;
     });
   }

@@ -74,6 +74,7 @@ function converse(kind: ConnectionKind): void {
   const controls = new Controls(client, showNotice);
   expose(client);
   showSession({ name: "idle" });
+  element("notice").addEventListener("click", (event) => ((event.currentTarget as HTMLElement).hidden = true));
   void client.learnPermissions();
   start.addEventListener("click", () => void begin(client));
   element("interrupt").addEventListener("click", () => client.interrupt());
