@@ -19,7 +19,7 @@ async def ask(url: str, files: list[Path], distance: float) -> dict:
         await client.silence()
         answers = []
         for file in files:
-            answer = await client.ask(read_audio(file, MICROPHONE_RATE), timeout=60)
+            answer = await client.ask(read_audio(file, MICROPHONE_RATE), within=60)
             answers.append(
                 {
                     "transcript": answer.transcript,

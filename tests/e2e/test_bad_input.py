@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -157,8 +158,25 @@ def test_read_only_output(tmp_path):
     refused(animacy("run", IRIS, "--input", QUESTION, "--output", tmp_path / "a.mp4"), 3, "permission denied")
 
 
-def test_no_files_given():
-    refused(animacy("run", IRIS), 3, "--input question.wav --output answer.mp4")
+def test_no_files_given(recipe):
+    recipe.write_text(recipe.read_text() + "transport: file\n")
+    refused(animacy("run", recipe), 3, "--input question.wav --output answer.mp4")
+
+
+def test_options_of_a_recording_without_one():
+    refused(animacy("run", IRIS, "--report", "report.json"), 3, "--report goes with a recording")
+
+
+def test_an_address_for_a_recording():
+    refused(
+        animacy("run", IRIS, "-i", QUESTION, "-o", "answer.mp4", "--port", "7861"), 3, "--port goes with a transport"
+    )
+
+
+def test_a_port_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused(animacy("run", IRIS, "--port", port), 3, f"127.0.0.1:{port}: the port is taken", "--port 0 for any")
 
 
 def test_model_hash_mismatch(tmp_path):
