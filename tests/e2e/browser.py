@@ -41,7 +41,7 @@ PROBES = """
   const samples = [];
   let analyser = null;
   const tap = (context, node) => {
-    if (analyser === null) {
+    if (analyser === null || analyser.context !== context) {
       analyser = context.createAnalyser();
       analyser.fftSize = 2048;
     }
