@@ -20,6 +20,8 @@ export class Eye {
   readonly #canvas = document.createElement("canvas");
   #timer = 0;
   #busy = false;
+  /** Counts the times it was asked for, or no longer wanted. */
+  #wish = 0;
 
   constructor(source: "camera" | "screen") {
     this.source = source;
@@ -38,31 +40,40 @@ export class Eye {
   async open(): Promise<void> {
     if (this.state === "on" || this.state === "asking" || this.state === "unsupported") return;
     const before = this.state;
+    const wish = ++this.#wish;
     this.#set("asking");
+    let stream: MediaStream | null = null;
     try {
-      this.stream = await this.#ask();
-      this.#video.srcObject = this.stream;
+      stream = await this.#ask();
+      this.#video.srcObject = stream;
       await this.#video.play();
     } catch (error) {
-      stopTracks(this.stream);
-      this.stream = null;
+      stopTracks(stream);
+      if (wish !== this.#wish) return;
       const state = failure(error);
       // Who closes the choice of screens has changed their mind, not refused for good.
       this.#set(this.source === "screen" && state === "denied" ? (before === "denied" ? "unasked" : before) : state);
       return;
     }
-    for (const track of this.stream.getVideoTracks()) track.onended = () => this.close();
+    if (wish !== this.#wish) {
+      // The user left while the browser was still asking.
+      stopTracks(stream);
+      return;
+    }
+    this.stream = stream;
+    for (const track of stream.getVideoTracks()) track.onended = () => this.close();
     this.#timer = window.setInterval(() => void this.#look(), PICTURE_MS);
     this.#set("on");
     void this.#look();
   }
 
   close(): void {
+    this.#wish += 1;
     clearInterval(this.#timer);
     stopTracks(this.stream);
     this.stream = null;
     this.#video.srcObject = null;
-    if (this.state === "on") this.#set("off");
+    if (this.state === "on" || this.state === "asking") this.#set("off");
   }
 
   #ask(): Promise<MediaStream> {

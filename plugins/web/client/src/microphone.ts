@@ -16,6 +16,8 @@ export class Microphone {
   #stream: MediaStream | null = null;
   #context: AudioContext | null = null;
   #pts = 0;
+  /** Counts the times it was asked for, or no longer wanted. */
+  #wish = 0;
 
   /** What is sent over WebRTC: null while it is off. */
   get track(): MediaStreamTrack | null {
@@ -29,20 +31,24 @@ export class Microphone {
       this.mute(false);
       return;
     }
+    const wish = ++this.#wish;
     this.#set("asking");
     let stream: MediaStream | null = null;
     try {
       stream = await navigator.mediaDevices.getUserMedia({
         audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 },
       });
-      await this.#listen(stream);
+      if (wish === this.#wish) await this.#listen(stream);
     } catch (error) {
       stopTracks(stream);
+      if (wish !== this.#wish) return;
       this.#release();
       this.#set(failure(error));
       return;
     }
-    this.#set("on");
+    // The user may have left while the browser was still asking.
+    if (wish === this.#wish) this.#set("on");
+    else stopTracks(stream);
   }
 
   /** A muted microphone sends nothing. */
@@ -54,8 +60,9 @@ export class Microphone {
   }
 
   close(): void {
+    this.#wish += 1;
     this.#release();
-    if (this.state === "on" || this.state === "off") this.#set("unasked");
+    if (["asking", "on", "off"].includes(this.state)) this.#set("unasked");
   }
 
   async #listen(stream: MediaStream): Promise<void> {
