@@ -8,6 +8,7 @@ after it) paces by 1/30 s whatever its frame rate is, so that 24 frames a second
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,8 +53,9 @@ class _Track(MediaStreamTrack):
         data.pts, data.time_base = round(packet.pts * self._rate / MICROSECONDS), Fraction(1, self._rate)
         return data
 
+    @abstractmethod
     async def _more(self) -> Iterable[Packet]:
-        raise NotImplementedError
+        """The next packets, encoded; none when nothing is to be sent of what came."""
 
 
 class SoundTrack(_Track):

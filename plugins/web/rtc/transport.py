@@ -174,7 +174,7 @@ class RtcTransport:
             handle(text["data"])
 
     def _take_stats(self, data: dict[str, Any]) -> None:
-        self._metrics.client_stats(data)
+        self._metrics.client_stats(data, self._connection.pc_id)
         buffered, rtt = data.get("buffer_ms"), data.get("rtt_ms")
         if isinstance(buffered, int | float) and isinstance(rtt, int | float):
             delay = (buffered + rtt / 2) / 1000
