@@ -23,7 +23,7 @@ class CharacterContext:
 
     `language` is a BCP 47 tag ("en-US"); `voice` the recipe's `character.voice`; `persona` its text; `sample_rate` the
     rate of the character's voice in Hz; `input_sample_rate` that of the microphone; `threads` the most compute threads
-    a local model of this provider should use.
+    a local model of this provider should use; `sessions` how many visitors it talks with at a time.
     """
 
     name: str
@@ -36,6 +36,7 @@ class CharacterContext:
     sample_rate: int = 24_000
     input_sample_rate: int = 16_000
     threads: int = 2
+    sessions: int = 1
 
 
 def no_models(_: Any) -> Sequence[Model]:

@@ -52,6 +52,7 @@ class LoadedRecipe:
             max_answer_tokens=limits.max_answer_tokens,
             sample_rate=VOICE_SAMPLE_RATE,
             threads=limits.threads,
+            sessions=limits.sessions,
         )
 
     def create(self, role: Role) -> Any:

@@ -87,6 +87,8 @@ class RenderedChunk:
     `pcm` is mono 16-bit little-endian, n * samples_per_frame samples. `turn` is the turn whose speech it carries, None
     when nobody speaks. `repeated` of the frames are copies of the one before (a renderer that fell behind may repeat).
     `speech` says how many of the samples are speech, counted from the first, if the rest is padding; None if all are.
+    `outdated` is set by the runner: the frames were drawn before the turn was cut, and whoever may leave pictures out
+    shows the next ones instead.
     """
 
     index: int
@@ -95,6 +97,7 @@ class RenderedChunk:
     turn: int | None = None
     repeated: int = 0
     speech: int | None = None
+    outdated: bool = False
 
 
 @runtime_checkable

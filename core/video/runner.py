@@ -8,6 +8,7 @@ that is held is silent at once too, but recorded (`animacy.core.video.record`), 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import deque
@@ -20,6 +21,8 @@ from animacy.core.video.record import BYTES_PER_SAMPLE, Record
 MAX_QUEUED_SECONDS = 60.0
 """Speech that may wait to be said, held or not. Whoever pushes more waits."""
 MAX_BEHIND_SECONDS = 0.5
+RUSHED = 2
+"""Chunks that leave at once after a cut: the one that was under way, and the one that shows its effect."""
 STRAYS = 3
 """After so many chunks without it, an ended turn is over for the renderer, whatever it counted as speech."""
 
@@ -82,6 +85,8 @@ class VideoRunner:
         self._leaving: deque[tuple[float, int, int]] = deque()  # when it left, the record's key, samples of speech
         self._held: Cut | None = None
         self._cut_through = 0
+        self._rushed = 0  # chunks that do not wait for their time, after a cut
+        self._rush = asyncio.Event()
         self._next_index = 0
         self._room = asyncio.Event()
         self._closed = False
@@ -212,16 +217,33 @@ class VideoRunner:
                 began = now - chunk.index / self._output.fps
             due = began + chunk.index / self._output.fps
             if due > now:
-                await asyncio.sleep(due - now)
+                await self._until(due - now)
             else:
                 began += self._account_delay(now - due, len(chunk.frames))
             async with self.between_chunks:
                 await self._let_go(chunk)
 
+    async def _until(self, seconds: float) -> None:
+        """Wait for a chunk's time, unless a cut makes haste: its successor shows the mouth closed."""
+        # However often it is cut, it does not run away from its time line.
+        ahead = seconds - RUSHED / self._output.fps
+        if ahead > 0:
+            await asyncio.sleep(ahead)
+            seconds -= ahead
+        if not self._rushed:
+            self._rush.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._rush.wait()
+
     async def _let_go(self, chunk: RenderedChunk) -> None:
         if chunk.turn is not None and chunk.turn <= self._cut_through:
             # Cut while it waited for its time: its sound must not be heard any more.
             chunk = replace(chunk, pcm=bytes(len(chunk.pcm)), turn=None, speech=0)
+        if self._rushed:
+            # The first one after a cut was drawn, or begun, before it.
+            chunk = replace(chunk, outdated=self._rushed == RUSHED and chunk.turn is None)
+            self._rushed -= 1
         self._next_index = chunk.index + len(chunk.frames)
         self._count(chunk)
         self.stats.sent += len(chunk.frames)
@@ -263,6 +285,8 @@ class VideoRunner:
         """Silence the renderer. What has left and was not heard will never be: it is flushed where it is."""
         numbers = [record.number for record in self._records.values()]
         self._cut_through = self._last_turn
+        self._rushed = RUSHED
+        self._rush.set()
         self._renderer.interrupt(self._last_turn)
         self._leaving.clear()
         return Cut(numbers[0], self._next_index)

@@ -49,12 +49,13 @@ def _create(settings: LlamaSettings, character: CharacterContext) -> Any:
     )
 
     def make() -> Runtime:
-        runtime = Runtime(model, settings.context_tokens, threads, batch_threads)
+        runtime = Runtime(model, settings.context_tokens, threads, batch_threads, character.sessions)
         runtime.load()
         runtime.read([*prompt.prefix, HELLO])
         return runtime
 
-    key = ("llama", settings.model, settings.context_tokens, threads, batch_threads, repr(prompt.prefix))
+    limits = (settings.context_tokens, threads, batch_threads, character.sessions)
+    key = ("llama", settings.model, *limits, repr(prompt.prefix))
     return LlamaLLM(
         Share(key, make, Runtime.close),
         prompt,

@@ -21,8 +21,8 @@ from animacy.core.computed import Computed, file_identity
 from animacy.core.errors import ModelError
 from animacy.core.models import Model
 
-KEPT_MIB = 256
-"""Memory for computed prompts that are not in use, so that a request of another kind does not evict the persona."""
+KEPT_MIB = 64
+"""About what one full conversation takes, computed (28 kB a token with the default model)."""
 REUSE = 16
 """Tokens in a row from which computed ones are moved rather than computed again when older turns were dropped."""
 
@@ -48,13 +48,23 @@ class Runtime:
         context_tokens: prompt and answer together.
         threads: compute threads while writing.
         batch_threads: compute threads while reading the prompt.
+        conversations: how many alternate. All but one wait computed in memory of their own; with one, there is nothing
+            worth keeping but what it reads anyway, and memory does not grow by turns that were dropped.
     """
 
-    def __init__(self, model: Model, context_tokens: int = 2048, threads: int = 1, batch_threads: int = 2) -> None:
+    def __init__(
+        self,
+        model: Model,
+        context_tokens: int = 2048,
+        threads: int = 1,
+        batch_threads: int = 2,
+        conversations: int = 1,
+    ) -> None:
         self.model = model
         self.context_tokens = context_tokens
         self.threads = threads
         self.batch_threads = batch_threads
+        self.conversations = conversations
         self._server: Any = None
         self._file = Path()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -79,7 +89,7 @@ class Runtime:
         params.n_parallel = 1
         params.cpuparams.n_threads = self.threads
         params.cpuparams_batch.n_threads = self.batch_threads
-        params.cache_ram_mib = KEPT_MIB
+        params.cache_ram_mib = KEPT_MIB * (self.conversations - 1)
         params.n_cache_reuse = REUSE
         # The library always listens on a local port as well: nobody else is to talk to it.
         params.api_keys = [self._password]

@@ -113,6 +113,10 @@ class Director:
         self._time += dt
         return pose
 
+    def hush(self) -> None:
+        """Close the mouth with the next frame: someone interrupted, and every frame more is a face that goes on."""
+        self._mouth[:] = 0
+
     def _speak(self, slot: Slot, loud: float) -> Mouth:
         """Move the mouth towards what the slot's sound needs, no faster than a mouth can."""
         if slot.turn is None or len(slot.heard) == 0:
@@ -124,7 +128,7 @@ class Director:
             goal[JAW] *= 0.8 + 0.4 * loud
         change = np.clip(goal - self._mouth, -_CLOSING * self._dt, _OPENING * self._dt)
         self._mouth = self._mouth + change
-        if not goal.any():  # silence, or an interruption: closed within two frames, whatever the shape was
+        if not goal.any():  # silence: closed within two frames, whatever the shape was
             self._mouth *= np.float32(0.5 ** (self._dt * 24))
             self._mouth[self._mouth < 0.02] = 0
         return Mouth(**dict(zip(CHANNELS, map(float, self._mouth), strict=True)))

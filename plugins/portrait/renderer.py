@@ -44,6 +44,7 @@ class PortraitRenderer:
         self._painter: Painter | None = None
         self._director: Director | None = None
         self._queue: SpeechQueue | None = None
+        self._hushed = False
         self._output = VideoFormat()
         self._state = CharacterState.LISTENING
         self._emotion: str | None = None
@@ -83,6 +84,7 @@ class PortraitRenderer:
         """Drop this turn's speech, and refuse what still comes of it."""
         if self._queue is not None:
             self._queue.drop(turn)
+            self._hushed = True
         if self._state is CharacterState.SPEAKING:
             self._state = CharacterState.LISTENING
 
@@ -102,7 +104,8 @@ class PortraitRenderer:
                 state = CharacterState.SPEAKING
             elif state is CharacterState.SPEAKING and not queue.speaking:
                 state = CharacterState.LISTENING  # the turn is over, whatever was announced
-            frame = await loop.run_in_executor(self._pool, self._draw, slot, state, self._emotion)
+            hushed, self._hushed = self._hushed, False
+            frame = await loop.run_in_executor(self._pool, self._draw, slot, state, self._emotion, hushed)
             # Interrupted while it was being drawn: its sound must not be heard any more.
             cut = queue.dropped(slot.turn)
             index, self._index = self._index, self._index + 1
@@ -111,8 +114,10 @@ class PortraitRenderer:
             else:
                 yield RenderedChunk(index, (frame,), slot.pcm, slot.turn, speech=slot.speech)
 
-    def _draw(self, slot: Slot, state: CharacterState, emotion: str | None) -> RGBFrame:
+    def _draw(self, slot: Slot, state: CharacterState, emotion: str | None, hushed: bool) -> RGBFrame:
         assert self._director is not None and self._painter is not None
+        if hushed:
+            self._director.hush()
         return self._painter.draw(self._director.step(slot, state, emotion))
 
     async def close(self) -> None:

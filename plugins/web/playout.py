@@ -189,10 +189,10 @@ class Playout:
         self._last_shown = picture
 
     def _is_due(self, picture: Picture, playhead: float) -> bool:
-        """Whether a picture may be shown: when its sound is heard, or at once if it takes the place of a dead one."""
+        """Whether a picture may be shown: when its sound is heard, or as it comes while a cut passes by in silence."""
         if picture.dropped or picture.pts <= playhead:
             return True
-        return any(flush.still is None and picture.pts >= flush.at for flush in self._flushes)
+        return playhead < self._cut_before
 
     def _is_done(self, flush: Flush, now: float) -> bool:
         if flush.silent is None:

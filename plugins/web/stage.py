@@ -134,7 +134,7 @@ class Stage(FrameProcessor):
         self._narrator.left(chunk)
         if self._link is None:
             return
-        self._queue.append(_Waiting(chunk))
+        self._queue.append(_Waiting(chunk, show=not chunk.outdated))
         shown = [waiting for waiting in self._queue if waiting.show]
         for waiting in shown[:-WAITING_PICTURES]:
             waiting.show = False

@@ -75,7 +75,8 @@ class Playout:
         turn = chunk.turn or 0
         samples = np.frombuffer(chunk.pcm, np.int16).copy()
         self._pieces.append(_Piece(chunk.index * self._video.samples_per_frame, samples, turn))
-        self._pictures.extend(Picture(chunk.index + offset, frame, turn) for offset, frame in enumerate(chunk.frames))
+        frames = () if chunk.outdated else chunk.frames
+        self._pictures.extend(Picture(chunk.index + offset, frame, turn) for offset, frame in enumerate(frames))
         while len(self._pictures) > max(len(chunk.frames), WAITING_SECONDS * self._video.fps):
             self._pictures.popleft()
             self.counts.dropped += 1
