@@ -38,6 +38,14 @@ class PluginError(AnimacyError):
     exit_code = 4
 
 
+class KnowledgeError(AnimacyError):
+    """Documents or their index cannot be read or written."""
+
+
+class ToolError(AnimacyError):
+    """A tool did not do what it was asked to; the message is fit to be spoken."""
+
+
 class ModelError(AnimacyError):
     """A model file is missing, damaged, or does not load."""
 

@@ -45,5 +45,25 @@ def transport_providers() -> Providers:
 
 
 @hookspec
+def embedding_providers() -> Providers:
+    """Embeddings of text: `create` returns an animacy.core.knowledge.contract.Embedder."""
+
+
+@hookspec
+def knowledge_providers() -> Providers:
+    """What the character knows: `create` returns an animacy.core.knowledge.contract.KnowledgeStore."""
+
+
+@hookspec
+def tool_providers() -> Providers:
+    """What the character can do: `create` returns an animacy.core.tools.contract.ToolSource."""
+
+
+@hookspec
+def vision_providers() -> Providers:
+    """What the character sees: `create` returns an animacy.core.vision.contract.Perception."""
+
+
+@hookspec
 def register_commands(app: typer.Typer) -> None:
     """Add commands to the `animacy` command line."""

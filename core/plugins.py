@@ -27,8 +27,10 @@ GROUP = "animacy"
 LOAD_VARIABLE = "ANIMACY_LOAD_PLUGINS"
 BUILT_IN = ("whisper", "llama", "kokoro", "portrait", "file", "web")
 
-Role = Literal["stt", "llm", "tts", "video", "transport"]
+Role = Literal["stt", "llm", "tts", "video", "transport", "embedding", "knowledge", "tool", "vision"]
 ROLES: tuple[Role, ...] = get_args(Role)
+REQUIRED_ROLES: tuple[Role, ...] = ("stt", "llm", "tts", "video", "transport")
+"""Without these there is no character; the others are left out of a recipe that does not name them."""
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +25,7 @@ class CharacterContext:
     `language` is a BCP 47 tag ("en-US"); `voice` the recipe's `character.voice`; `persona` its text; `sample_rate` the
     rate of the character's voice in Hz; `input_sample_rate` that of the microphone; `threads` the most compute threads
     a local model of this provider should use; `sessions` how many visitors it talks with at a time.
+    `folder` is the recipe's: relative paths start there.
     """
 
     name: str
@@ -37,6 +39,7 @@ class CharacterContext:
     input_sample_rate: int = 16_000
     threads: int = 2
     sessions: int = 1
+    folder: Path = Path()
 
 
 def no_models(_: Any) -> Sequence[Model]:

@@ -195,6 +195,32 @@ class Limits(Section):
     ] = 1
 
 
+class Knowledge(PluginSection):
+    """What the character knows beyond its model: documents, and who keeps them."""
+
+    plugin: Annotated[str, Field(min_length=1, description="Name of the store plugin.")] = "chroma"
+    documents: Annotated[
+        tuple[Path, ...],
+        Field(max_length=100, description="Text and Markdown files, or folders of them, relative to the recipe."),
+    ] = ()
+    embedding: PluginSection = PluginSection(plugin="minilm")
+    passages: Annotated[int, Field(ge=1, le=8, description="Passages that the model reads for an answer.")] = 2
+    min_score: Annotated[float, Field(ge=0, le=1, description="Score below which nothing counts as found.")] = 0.4
+    unknown: Annotated[
+        str, Field(min_length=1, max_length=200, description="Said when the documents do not hold the answer.")
+    ] = "I'm afraid I don't know that."
+
+
+class Vision(PluginSection):
+    """What the character may see, and who looks."""
+
+    plugin: Annotated[str, Field(min_length=1, description="Name of the vision plugin.")] = "perception"
+    sources: Annotated[tuple[Literal["camera", "screen"], ...], Field(description="What a visitor may show.")] = (
+        "camera",
+        "screen",
+    )
+
+
 class Recipe(Section):
     """A character, and who does each job for it."""
 
@@ -204,6 +230,12 @@ class Recipe(Section):
     tts: PluginSection = PluginSection(plugin="kokoro")
     video: VideoSection = VideoSection()
     transport: PluginSection = PluginSection(plugin="web")
+    knowledge: Knowledge | None = None
+    tools: Annotated[
+        tuple[PluginSection, ...],
+        Field(max_length=64, description="What the character can do, a source of tools each."),
+    ] = ()
+    vision: Vision | None = None
     turn_taking: TurnTaking = TurnTaking()
     limits: Limits = Limits()
 
@@ -211,7 +243,3 @@ class Recipe(Section):
         """The reference picture, its path resolved against the recipe's folder."""
         anchors = self.character.anchors
         return Portrait((folder / self.character.image).resolve(), anchors.to_anchors() if anchors else None)
-
-
-RESERVED_SECTIONS = ("knowledge", "tools", "vision")
-"""Sections that later versions will read; naming them now gets an error that says so."""

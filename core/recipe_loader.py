@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from animacy.core.errors import AnimacyError
-from animacy.core.plugins import ROLES, Plugins, Role, suggestion
+from animacy.core.plugins import REQUIRED_ROLES, ROLES, Plugins, Role, suggestion
 from animacy.core.provider import CharacterContext, Provider, Settings
-from animacy.core.recipe import RESERVED_SECTIONS, VOICE_SAMPLE_RATE, PluginSection, Recipe
+from animacy.core.recipe import VOICE_SAMPLE_RATE, Knowledge, PluginSection, Recipe, VideoSection, Vision
 from animacy.core.video.contract import Portrait
 from animacy.core.video.image import load_image
 from animacy.core.yaml_source import Location, Source, read_yaml
@@ -21,13 +21,22 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A provider that a recipe names, and the settings it gives."""
+
+    role: Role
+    provider: Provider
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedRecipe:
-    """A checked recipe with the providers it names and their validated settings."""
+    """A checked recipe with the providers it names and their validated settings, `tools` in its order."""
 
     path: Path
     recipe: Recipe
-    providers: Mapping[Role, Provider]
-    settings: Mapping[Role, Settings]
+    chosen: Mapping[Role, Choice]
+    tools: tuple[Choice, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -53,26 +62,31 @@ class LoadedRecipe:
             sample_rate=VOICE_SAMPLE_RATE,
             threads=limits.threads,
             sessions=limits.sessions,
+            folder=self.folder,
         )
 
-    def create(self, role: Role) -> Any:
+    @property
+    def choices(self) -> list[Choice]:
+        """Everything that was chosen."""
+        return [*self.chosen.values(), *self.tools]
+
+    def create(self, choice: Role | Choice) -> Any:
         """Make what does a job for this character."""
-        return self.providers[role].create(self.settings[role], self.context())
+        if isinstance(choice, str):
+            choice = self.chosen[choice]
+        return choice.provider.create(choice.settings, self.context())
 
 
 def load_recipe(path: Path, plugins: Plugins) -> LoadedRecipe:
     """Read and check a recipe. Raises InvalidRecipeError with everything that is wrong in it."""
     source = read_yaml(path)
-    for name in RESERVED_SECTIONS:
-        if name in source.data:
-            source.add((name,), "is not supported by this version", "Remove the section.")
-            del source.data[name]
     recipe = _validate(source, Recipe, source.data, ())
-    providers, settings = _validate_plugins(source, plugins)
+    choices = list(_choose(source, plugins))
     _check_image(source)
     source.raise_problems()
     assert recipe is not None
-    return LoadedRecipe(path.resolve(), recipe, providers, settings)
+    chosen = {choice.role: choice for choice in choices if choice.role != "tool"}
+    return LoadedRecipe(path.resolve(), recipe, chosen, tuple(c for c in choices if c.role == "tool"))
 
 
 def recipe_schema(plugins: Plugins) -> dict[str, Any]:
@@ -80,45 +94,77 @@ def recipe_schema(plugins: Plugins) -> dict[str, Any]:
     schema = Recipe.model_json_schema()
     definitions = schema["$defs"]
     for role in ROLES:
-        section = definitions.pop("VideoSection") if role == "video" else PluginSection.model_json_schema()
+        section = definitions.pop(SECTIONS[role].__name__, None) or PluginSection.model_json_schema()
         choices: list[dict[str, Any]] = [{"type": "string", "enum": plugins.names(role)}]
+        needs_name = SECTIONS[role] is PluginSection
         for name in plugins.names(role):
             own = plugins.settings(role, name).model_json_schema()
             definitions.update(own.pop("$defs", {}))
             properties = {**section["properties"], **own.get("properties", {})}
             properties["plugin"] = {**section["properties"]["plugin"], "const": name}
-            required = sorted({*([] if role == "video" else ["plugin"]), *own.get("required", [])})
+            required = sorted({*(["plugin"] if needs_name else []), *own.get("required", [])})
             choices.append(
                 {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
             )
-        schema["properties"][role] = {"anyOf": choices, "description": f"Who does the {role}."}
+        definitions[f"{role}_plugin"] = {"anyOf": choices, "description": f"Who does the {role}."}
+    for role in ROLES:
+        reference: dict[str, Any] = {"$ref": f"#/$defs/{role}_plugin"}
+        if role == "tool":
+            schema["properties"]["tools"]["items"] = reference
+        elif role != "embedding":
+            schema["properties"][role] = reference
+    for choice in definitions["knowledge_plugin"]["anyOf"][1:]:
+        choice["properties"]["embedding"] = {"$ref": "#/$defs/embedding_plugin"}
     definitions.pop("PluginSection", None)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Animacy recipe"
     return schema
 
 
-def _validate_plugins(source: Source, plugins: Plugins) -> tuple[dict[Role, Provider], dict[Role, Settings]]:
-    providers: dict[Role, Provider] = {}
-    settings: dict[Role, Settings] = {}
-    for role in ROLES:
-        field = Recipe.model_fields[role]
-        section_type = type(field.default)
-        given = source.data.get(role, field.default.model_dump() if role != "video" else {})
-        try:
-            section = section_type.model_validate(given)
-        except ValidationError:
-            continue  # already reported with the recipe as a whole
-        try:
-            providers[role] = plugins.get(role, section.plugin)
-        except AnimacyError as error:
-            location: Location = (role, "plugin") if isinstance(given, dict) and "plugin" in given else (role,)
-            source.add(location, error.args[0], error.remedy or "")
-            continue
-        checked = _validate(source, providers[role].settings, section.settings(), (role,))
-        if checked is not None:
-            settings[role] = checked
-    return providers, settings
+SECTIONS: Mapping[Role, type[PluginSection]] = {
+    **dict.fromkeys(ROLES, PluginSection),
+    "video": VideoSection,
+    "knowledge": Knowledge,
+    "vision": Vision,
+}
+
+
+def _choose(source: Source, plugins: Plugins) -> Iterator[Choice]:
+    """The choices that are right; what is wrong with the others is noted."""
+    data = source.data
+    for role in REQUIRED_ROLES:
+        default = Recipe.model_fields[role].default
+        given = data.get(role, default.model_dump() if role != "video" else {})
+        yield from _choice(source, plugins, role, given, (role,))
+    for role in ("knowledge", "vision"):
+        if data.get(role) is not None:
+            yield from _choice(source, plugins, role, data[role], (role,))
+    knowledge = data.get("knowledge")
+    if knowledge is not None:
+        nested = isinstance(knowledge, dict) and "embedding" in knowledge
+        given = knowledge["embedding"] if nested else Knowledge.model_fields["embedding"].default.model_dump()
+        yield from _choice(
+            source, plugins, "embedding", given, ("knowledge", "embedding") if nested else ("knowledge",)
+        )
+    tools = data.get("tools")
+    for number, given in enumerate(tools if isinstance(tools, list) else ()):
+        yield from _choice(source, plugins, "tool", given, ("tools", number))
+
+
+def _choice(source: Source, plugins: Plugins, role: Role, given: Any, location: Location) -> Iterator[Choice]:
+    try:
+        section = SECTIONS[role].model_validate(given)
+    except ValidationError:
+        return  # already reported with the recipe as a whole
+    try:
+        provider = plugins.get(role, section.plugin)
+    except AnimacyError as error:
+        exact = (*location, "plugin") if isinstance(given, dict) and "plugin" in given else location
+        source.add(exact, error.args[0], error.remedy or "")
+        return
+    settings = _validate(source, provider.settings, section.settings(), location)
+    if settings is not None:
+        yield Choice(role, provider, settings)
 
 
 def _validate(source: Source, model: type[Checked], data: Any, prefix: Location) -> Checked | None:

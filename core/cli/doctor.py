@@ -18,7 +18,7 @@ from rich.table import Table
 from animacy.core.errors import AnimacyError, ModelError
 from animacy.core.models import Model, cache_dir, fetch_all
 from animacy.core.models.progress import megabytes
-from animacy.core.plugins import ROLES, Plugins, Role
+from animacy.core.plugins import REQUIRED_ROLES, Plugins, Role
 from animacy.core.provider import CharacterContext, Provider, Settings
 from animacy.core.recipe import Recipe
 from animacy.core.recipe_loader import load_recipe
@@ -67,9 +67,9 @@ def examine(plugins: Plugins, recipe: Path | None, fetch: bool, verify: bool, lo
 def _needed(plugins: Plugins, recipe: Path | None) -> list[tuple[Role, Provider, Settings]]:
     if recipe is not None:
         loaded = load_recipe(recipe, plugins)
-        return [(role, loaded.providers[role], loaded.settings[role]) for role in ROLES]
+        return [(choice.role, choice.provider, choice.settings) for choice in loaded.choices]
     needed = []
-    for role in ROLES:
+    for role in REQUIRED_ROLES:
         provider = plugins.get(role, Recipe.model_fields[role].default.plugin)
         needed.append((role, provider, provider.settings()))
     return needed

@@ -19,7 +19,7 @@ from animacy.core.errors import InputError
 from animacy.core.film import check_writable
 from animacy.core.models import Model, fetch_all
 from animacy.core.pipeline.transport import Server, Transport
-from animacy.core.plugins import ROLES, Plugins
+from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import LoadedRecipe, load_recipe
 from animacy.core.waterfall import draw_waterfall
 
@@ -115,7 +115,7 @@ def _options(names: Iterable[str]) -> str:
 
 def models_of(loaded: LoadedRecipe) -> list[Model]:
     """Every model file the recipe's plugins need."""
-    return [model for role in ROLES for model in loaded.providers[role].models(loaded.settings[role])]
+    return [model for choice in loaded.choices for model in choice.provider.models(choice.settings)]
 
 
 async def _converse(loaded: LoadedRecipe, plugins: Plugins, transport: Transport) -> Report:

@@ -50,7 +50,7 @@ class Products:
         await asyncio.gather(self.renderer.close(), *services, return_exceptions=True)
 
     async def _timed(self, role: Role, loading: Awaitable[None]) -> None:
-        name = self._loaded.providers[role].name
+        name = self._loaded.chosen[role].provider.name
         self._note(f"{role}: loading {name} ...")
         began = time.monotonic()
         await loading

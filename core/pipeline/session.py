@@ -25,7 +25,7 @@ from animacy.core.pipeline.pipeline import Parts, build_pipeline
 from animacy.core.pipeline.processor import CharacterVideoProcessor
 from animacy.core.pipeline.timeline import Timeline
 from animacy.core.pipeline.transport import LiveTransport, Transport
-from animacy.core.plugins import ROLES, Plugins
+from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import LoadedRecipe
 from animacy.core.report import FilmReport, FrameCounts, ModelReport, Report, TurnReport
 
@@ -232,10 +232,10 @@ class Session:
     def _models(self) -> list[ModelReport]:
         versions = {provider.name: plugin.version for plugin in self.plugins.loaded for _, provider in plugin.providers}
         rows = []
-        for role in ROLES:
-            provider = self.loaded.providers[role]
+        for choice in self.loaded.choices:
+            role, provider = choice.role, choice.provider
             version = versions.get(provider.name, "")
-            models = provider.models(self.loaded.settings[role])
+            models = provider.models(choice.settings)
             rows += [
                 ModelReport(role=role, plugin=provider.name, version=version, model=model.name) for model in models
             ]

@@ -1,0 +1,1 @@
+"""What a character knows: documents, found again by meaning and by word."""

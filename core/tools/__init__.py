@@ -1,0 +1,1 @@
+"""What a character can do: one kind of tool, whatever it comes from."""

@@ -1,0 +1,1 @@
+"""What a character sees: pictures of the camera and the screen, told in words."""
