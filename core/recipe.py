@@ -232,8 +232,7 @@ class Recipe(Section):
     transport: PluginSection = PluginSection(plugin="web")
     knowledge: Knowledge | None = None
     tools: Annotated[
-        tuple[PluginSection, ...],
-        Field(max_length=64, description="What the character can do, a source of tools each."),
+        tuple[PluginSection, ...], Field(max_length=64, description="What the character can do: sources of tools.")
     ] = ()
     vision: Vision | None = None
     turn_taking: TurnTaking = TurnTaking()

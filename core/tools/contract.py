@@ -34,7 +34,8 @@ class Tool:
         parameters: JSON Schema of the arguments, an object. Types are string (with enum or pattern), integer, number,
             boolean, array and object.
         run: does it. Returns what goes back into the conversation: text, or anything JSON has a form for. Raises
-            ToolError with a message that may be spoken. Is cancelled when the user interrupts, unless in the background.
+            ToolError with a message that may be spoken. Is cancelled when the user interrupts, but not in the
+            background.
         timeout: seconds after which it is given up.
         background: the conversation goes on meanwhile, and the result is told when it is there.
         consequential: the user is asked first.
