@@ -8,6 +8,7 @@ import signal
 import sys
 
 from animacy.core.cli.run import models_of
+from animacy.core.memory import keep_memory_together
 from animacy.core.models import fetch_all
 from animacy.core.pipeline.host import Host
 from animacy.core.pipeline.transport import Server
@@ -17,6 +18,7 @@ from animacy.core.recipe_loader import LoadedRecipe
 
 def serve(loaded: LoadedRecipe, plugins: Plugins, server: Server) -> None:
     """Serve until SIGINT or SIGTERM. Raises AnimacyError when it cannot begin."""
+    keep_memory_together()
     fetch_all(models_of(loaded))
     asyncio.run(_serve(loaded, plugins, server))
 

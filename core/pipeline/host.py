@@ -16,6 +16,9 @@ from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import LoadedRecipe
 from animacy.core.report import Report
 
+GIVE_BACK_SECONDS = 30.0
+"""Every answer frees tens of megabytes in pieces of all sizes, and what is not given back in between adds up."""
+
 
 class Host:
     """One character for many visitors, `limits.sessions` of them at a time."""
@@ -26,6 +29,7 @@ class Host:
         self._plugins, self._note = plugins, note
         self._warm: Products | None = None
         self._sessions: dict[Session, asyncio.Task[Report]] = {}
+        self._housekeeping: asyncio.Task[None] | None = None
 
     @property
     def full(self) -> bool:
@@ -36,6 +40,7 @@ class Host:
         """Load everything, telling of each step. Raises AnimacyError."""
         self._warm = Products(self.loaded, self._note)
         await self._warm.load()
+        self._housekeeping = asyncio.create_task(self._keep_house(), name="housekeeping")
 
     async def converse(self, transport: Transport) -> Report:
         """Hold one conversation to its end. Raises AnimacyError when a part of it fails for good.
@@ -60,7 +65,15 @@ class Host:
         for session in self._sessions:
             session.stop()
         await asyncio.gather(*self._sessions.values(), return_exceptions=True)
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+            await asyncio.gather(self._housekeeping, return_exceptions=True)
         warm, self._warm = self._warm, None
         if warm is not None:
             await warm.close()
         await asyncio.to_thread(self.metrics.close)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(GIVE_BACK_SECONDS)
+            await asyncio.to_thread(give_back_memory)
