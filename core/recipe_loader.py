@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from animacy.core.errors import AnimacyError
+from animacy.core.models import Model
 from animacy.core.plugins import REQUIRED_ROLES, ROLES, Plugins, Role, suggestion
 from animacy.core.provider import CharacterContext, Provider, Settings
 from animacy.core.recipe import VOICE_SAMPLE_RATE, Knowledge, PluginSection, Recipe, VideoSection, Vision
@@ -69,6 +70,15 @@ class LoadedRecipe:
     def choices(self) -> list[Choice]:
         """Everything that was chosen."""
         return [*self.chosen.values(), *self.tools]
+
+    def models(self, role: Role) -> Sequence[Model]:
+        """The model files that a role's choice needs."""
+        choice = self.chosen[role]
+        return choice.provider.models(choice.settings)
+
+    def with_choice(self, role: Role, provider: Provider, settings: Settings) -> LoadedRecipe:
+        """The same with another choice for a role."""
+        return replace(self, chosen={**self.chosen, role: Choice(role, provider, settings)})
 
     def create(self, choice: Role | Choice) -> Any:
         """Make what does a job for this character."""

@@ -15,10 +15,10 @@ def check_recipe(plugins: Plugins, recipe: Path, face: bool) -> None:
     """Print that all is well, or raise what is not."""
     loaded = load_recipe(recipe, plugins)
     if face:
-        fetch_all(loaded.providers["video"].models(loaded.settings["video"]))
+        fetch_all(loaded.models("video"))
         asyncio.run(_analyse(loaded))
     character = loaded.recipe.character
-    chosen = ", ".join(f"{role} {provider.name}" for role, provider in loaded.providers.items())
+    chosen = ", ".join(f"{choice.role} {choice.provider.name}" for choice in loaded.choices)
     print(f"{recipe}: {character.name} is ready ({chosen})")
 
 

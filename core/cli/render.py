@@ -45,7 +45,7 @@ def render_film(plugins: Plugins, recipe: Path, out: Path, text: str | None, aud
     writer = FilmWriter(out, video)
     try:
         roles: tuple[Role, ...] = ("video", "tts") if text is not None else ("video",)
-        fetch_all([model for role in roles for model in loaded.providers[role].models(loaded.settings[role])])
+        fetch_all([model for role in roles for model in loaded.models(role)])
         began = time.monotonic()
         asyncio.run(_render(loaded, writer, text, audio))
         writer.finish()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import signal
 import sys
 from collections.abc import Iterable
@@ -85,24 +84,21 @@ def with_transport(loaded: LoadedRecipe, plugins: Plugins, asked: Asked) -> Load
     files = _given(input=asked.input, output=asked.output)
     if files and name != "file":
         file = plugins.get("transport", "file")
-        loaded = dataclasses.replace(
-            loaded,
-            providers={**loaded.providers, "transport": file},
-            settings={**loaded.settings, "transport": file.settings()},
-        )
+        loaded = loaded.with_choice("transport", file, file.settings())
     elif not files and name != "file":
         reports = _given(report=asked.report, waterfall=asked.waterfall, sheet=asked.sheet)
         if reports:
             raise InputError(f"{_options(reports)} goes with a recording", "Give --input and --output.")
     address = _given(host=asked.host, port=asked.port)
-    settings = loaded.settings["transport"]
+    transport = loaded.chosen["transport"]
+    settings = transport.settings
     unknown = [key for key in address if key not in type(settings).model_fields]
     if unknown:
         raise InputError(
             f"{_options(unknown)} goes with a transport that serves", "Leave it out, or write `transport: web`."
         )
     changed = settings.model_copy(update={**files, **address})
-    return dataclasses.replace(loaded, settings={**loaded.settings, "transport": changed})
+    return loaded.with_choice("transport", transport.provider, changed)
 
 
 def _given(**options: object) -> dict[str, object]:

@@ -219,7 +219,7 @@ class Session:
             return None
         offset = measured.audio_video_offset
         return FilmReport(
-            path=str(getattr(self.loaded.settings["transport"], "output", "")),
+            path=str(getattr(self.loaded.chosen["transport"].settings, "output", "")),
             width=measured.width,
             height=measured.height,
             fps=measured.fps,

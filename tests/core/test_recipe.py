@@ -37,7 +37,7 @@ def problems(picture, text, plugins):
 
 def test_defaults_are_the_offline_character(picture, plugins):
     loaded = load_recipe(write(picture, GOOD), plugins)
-    chosen = {role: provider.name for role, provider in loaded.providers.items()}
+    chosen = {role: choice.provider.name for role, choice in loaded.chosen.items()}
     assert chosen == {"stt": "whisper", "llm": "llama", "tts": "kokoro", "video": "portrait", "transport": "web"}
     assert loaded.portrait.image == picture.resolve()
     video = loaded.recipe.video.video_format()

@@ -48,9 +48,11 @@ async def models(iris) -> AsyncIterator[None]:
 @contextlib.asynccontextmanager
 async def serving(loaded: LoadedRecipe, limits: dict | None = None, **settings) -> AsyncIterator[Live]:
     """A server on a free port, with other limits and settings of the web transport if wanted."""
-    web = loaded.settings["transport"].model_copy(update={"port": 0, "grace": 3.0, **settings})
+    web = loaded.chosen["transport"].settings.model_copy(update={"port": 0, "grace": 3.0, **settings})
     recipe = loaded.recipe.model_copy(update={"limits": loaded.recipe.limits.model_copy(update=limits or {})})
-    loaded = dataclasses.replace(loaded, recipe=recipe, settings={**loaded.settings, "transport": web})
+    loaded = dataclasses.replace(loaded, recipe=recipe).with_choice(
+        "transport", loaded.chosen["transport"].provider, web
+    )
     server = loaded.create("transport")
     url = await server.bind()
     host = Host(loaded, Plugins().load(), note=lambda _: None)
