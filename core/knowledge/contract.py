@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+"""One vector a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +19,19 @@ class Passage:
     """A piece of a document that can be read alone.
 
     `id` is stable for the same text at the same place. `source` is the document's path relative to the recipe, with
-    forward slashes; `headings` lead to the passage, outermost first; `digest` is the sha256 of the whole document.
+    forward slashes; `headings` lead to the passage, outermost first; `metadata` is what the document says of itself.
     """
 
     id: str
     text: str
     source: str
     headings: tuple[str, ...] = ()
-    digest: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> str:
+        """The text after its headings, as it is compared with questions."""
+        return f"{' > '.join(self.headings)}\n{self.text}" if self.headings else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +52,11 @@ class Embedder(Protocol):
         ...
 
     def load(self) -> None:
-        """Load the model. Raises ModelError."""
+        """Load the model; does nothing the second time. Raises ModelError."""
         ...
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors, one a row."""
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors, one a row, of at least one text."""
         ...
 
     def close(self) -> None:
@@ -58,34 +66,45 @@ class Embedder(Protocol):
 
 @runtime_checkable
 class KnowledgeStore(Protocol):
-    """Keeps passages with their vectors. Blocks; called from one worker thread."""
+    """Keeps passages with their vectors. Blocks; called from worker threads, one call at a time.
 
-    def open(self, folder: Any, collection: str, identity: str) -> None:
-        """Open or create a collection; `identity` is the embedder's. Raises KnowledgeError."""
+    Every method after `open` raises KnowledgeError when the store cannot be read or written. What `add`, `finish` and
+    `remove` wrote must survive a process that is killed right after them.
+    """
+
+    def open(self, folder: Path, collection: str, identity: str) -> None:
+        """Open or create a collection, in `folder` if it is kept on this machine. Raises KnowledgeError.
+
+        `identity` names how its vectors came about: a collection of another identity is emptied first.
+        """
         ...
 
     def digests(self) -> Mapping[str, str]:
         """The digest of every document that is wholly in it, by source."""
         ...
 
-    def add(self, passages: Sequence[Passage], vectors: NDArray[np.float32]) -> None:
+    def add(self, passages: Sequence[Passage], vectors: Vectors) -> None:
         """Add passages, or replace those of the same id."""
         ...
 
-    def finish(self, source: str, digest: str) -> None:
-        """All passages of this version of a document are in it now; those of other versions go."""
+    def finish(self, source: str, digest: str, ids: Sequence[str]) -> None:
+        """The passages of this version of a document are `ids`, all in it by now; its others go."""
         ...
 
     def remove(self, source: str) -> None:
-        """Forget a document."""
+        """Forget a document, or what there is of it."""
         ...
 
-    def nearest(self, vector: NDArray[np.float32], count: int) -> Sequence[tuple[Passage, float]]:
-        """The nearest passages with their cosine similarity, best first."""
+    def nearest(self, vector: Vectors, count: int) -> Sequence[tuple[Passage, float]]:
+        """Up to `count` passages next to one vector, with their cosine similarity, best first."""
+        ...
+
+    def vectors(self, ids: Sequence[str]) -> Mapping[str, Vectors]:
+        """The vectors of these passages, by id; without those that are not in it."""
         ...
 
     def passages(self) -> Sequence[Passage]:
-        """Everything, for the search by word."""
+        """Everything, also of documents that are not wholly in it."""
         ...
 
     def close(self) -> None:
