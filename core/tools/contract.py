@@ -8,13 +8,16 @@ from typing import Any, Protocol, runtime_checkable
 
 Arguments = Mapping[str, Any]
 
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
+"""How a tool may be called."""
+
 
 @dataclass(slots=True)
 class Call:
     """One use of a tool: its checked arguments, and ways to the visitor it is made for.
 
     `tell` sends a typed message to the visitor's client and raises ToolError when there is none; `progress` lets the
-    character know how far a long call is.
+    character know how far a long call is, and does nothing for a call that the conversation waits for.
     """
 
     id: str
@@ -32,7 +35,7 @@ class Tool:
         name: lower case letters, digits and underscores; unique within a character.
         description: for the model: when to use it, and what for.
         parameters: JSON Schema of the arguments, an object. Types are string (with enum or pattern), integer, number,
-            boolean, array and object.
+            boolean, array and object. The toolbox puts local references in place, so that what it lists has none.
         run: does it. Returns what goes back into the conversation: text, or anything JSON has a form for. Raises
             ToolError with a message that may be spoken. Is cancelled when the user interrupts, but not in the
             background.
