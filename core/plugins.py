@@ -25,7 +25,24 @@ from animacy.core.provider import Provider, Settings
 
 GROUP = "animacy"
 LOAD_VARIABLE = "ANIMACY_LOAD_PLUGINS"
-BUILT_IN = ("whisper", "llama", "kokoro", "portrait", "file", "web")
+BUILT_IN = (
+    "whisper",
+    "llama",
+    "kokoro",
+    "portrait",
+    "file",
+    "web",
+    "client_event",
+    "page_actions",
+    "backend_rpc",
+    "python_tool",
+    "mcp",
+    "perception",
+    "chroma",
+    "minilm",
+    "sentence_transformers",
+    "langchain_embeddings",
+)
 
 Role = Literal["stt", "llm", "tts", "video", "transport", "embedding", "knowledge", "tool", "vision"]
 ROLES: tuple[Role, ...] = get_args(Role)
