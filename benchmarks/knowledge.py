@@ -24,8 +24,7 @@ from animacy.core.knowledge.bm25 import WordIndex
 from animacy.core.knowledge.catalog import Catalog
 from animacy.core.knowledge.contract import Embedder, Hit, KnowledgeStore, Passage
 from animacy.core.knowledge.library import Library
-from animacy.core.knowledge.search import Search
-from animacy.core.knowledge.words import terms
+from animacy.core.knowledge.search import Search, Sentences
 from animacy.core.plugins import Plugins
 from animacy.core.provider import CharacterContext
 from animacy.core.recipe import Knowledge
@@ -124,25 +123,25 @@ def _details(asked: Sequence[Asked], gate: float) -> None:
 def _fit(store: KnowledgeStore, embedder: Embedder, questions: Sequence[dict[str, Any]]) -> None:
     """Logistic regression of "this passage answers" on meaning and words, on the best passages of the tuning half."""
     rows, labels = [], []
-    search = Search(store, embedder, WordIndex(store.passages(), LANGUAGE))
+    search = Search(store, embedder, WordIndex(store.passages(), LANGUAGE), Sentences(embedder))
     for question in questions:
         if question["half"] != "tune":
             continue
-        query = terms(question["question"], LANGUAGE)
-        asked = Asked(question, search.find(question["question"], (), 20), 0)
-        wanted = [hit for hit in asked.hits if asked.answerable and asked.fits(hit)]
-        others = [hit for hit in asked.hits if hit not in wanted]
-        for hit, label in (*((hit, 1) for hit in wanted), *((hit, 0) for hit in others[:3])):
-            vector = embedder.embed([question["question"]])[0]
-            cosine = float(store.vectors([hit.passage.id])[hit.passage.id] @ vector)
-            rows.append((cosine, search.coverage(hit.passage, query), 1.0))
-            labels.append(label)
-    x, y = np.array(rows), np.array(labels)
-    weights = np.zeros(3)
+        text = question["question"]
+        found = search.features(text, text, 20)
+        found.sort(key=lambda item: -sum(item[1:]))
+        wanted = [any(_is(item[0], one) for one in question.get("passages", ())) for item in found]
+        others = [item for item, right in zip(found, wanted, strict=True) if not right][:3]
+        rights = [item for item, right in zip(found, wanted, strict=True) if right]
+        for item in (*rights, *others):
+            rows.append((*item[1:], 1.0))
+            labels.append(item in rights)
+    x, y = np.array(rows), np.array(labels, float)
+    weights = np.zeros(4)
     for _ in range(20_000):
         error = 1 / (1 + np.exp(-x @ weights)) - y
-        weights -= 0.5 * (x.T @ error / len(y) + 0.002 * weights * (1, 1, 0))
-    print("fitted: meaning {:.2f}, words {:.2f}, offset {:.2f}".format(*weights))
+        weights -= 0.5 * (x.T @ error / len(y) + 0.002 * weights * (1, 1, 1, 0))
+    print("fitted: meaning {:.2f}, sentence {:.2f}, words {:.2f}, offset {:.2f}".format(*weights))
 
 
 def _made_up(folder: Path, chunks: int) -> None:

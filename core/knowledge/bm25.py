@@ -38,8 +38,8 @@ class WordIndex:
                 often.setdefault(term, []).append(number)
         self._postings: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
         for term, where in places.items():
-            at, number = np.array(where, np.int32), np.array(often[term], np.float32)
-            weight = self.rarity(term, len(where)) * number * (SATURATION + 1) / (number + norms[at])
+            at, times = np.array(where, np.int32), np.array(often[term], np.float32)
+            weight = self.rarity(term, len(where)) * times * (SATURATION + 1) / (times + norms[at])
             self._postings[term] = at, weight.astype(np.float32)
 
     def rarity(self, term: str, holders: int | None = None) -> float:

@@ -7,12 +7,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from animacy.core.errors import KnowledgeError
 from animacy.core.knowledge.contract import Embedder, KnowledgeStore
 from animacy.core.knowledge.documents import Document, digest_of, read_document
 
-BATCH = 16
-"""Passages that are embedded and stored at a time; a search waits for no more than these."""
+BATCH = 64
+"""Passages that are stored at a time: so many are done again at most after a run was killed."""
+EMBEDDED = 8
+"""Passages that are embedded at a time: a search waits for no more than these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,14 @@ class Index:
         for at in range(0, len(missing), self._batch):
             _check(stop)
             batch = missing[at : at + self._batch]
+            vectors = []
+            for first in range(0, len(batch), EMBEDDED):
+                _check(stop)
+                with turn():
+                    texts = [passage.whole for passage in batch[first : first + EMBEDDED]]
+                    vectors.append(self._embedder.embed(texts))
             with turn():
-                self._store.add(batch, self._embedder.embed([passage.whole for passage in batch]))
+                self._store.add(batch, np.concatenate(vectors))
             done += len(batch)
             yield done
         with turn():

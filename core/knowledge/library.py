@@ -13,11 +13,14 @@ from animacy.core.knowledge.bm25 import WordIndex
 from animacy.core.knowledge.catalog import Catalog
 from animacy.core.knowledge.contract import Embedder, Hit, KnowledgeStore
 from animacy.core.knowledge.index import Index, Progress, Report, Stopped
-from animacy.core.knowledge.search import Search
+from animacy.core.knowledge.search import Search, Sentences
 from animacy.core.threads import Priority, worker
 
 FORM = 1
 """Counts up when passages or their vectors come about in another way, so that old indexes are made anew."""
+
+PREPARED = 300
+"""Passages that are made ready before they are asked for."""
 
 
 class Library:
@@ -38,6 +41,7 @@ class Library:
         self._thread = worker("knowledge-index", Priority.THINKING)
         self._indexing: Future[Report] | None = None
         self._words = WordIndex((), language)
+        self._sentences = Sentences(embedder)
 
     def open(self) -> None:
         """Load the model and open the index. Raises ModelError, KnowledgeError or PluginError."""
@@ -69,7 +73,8 @@ class Library:
         with self._free:
             self._asking = False
             try:
-                return Search(self._store, self._embedder, self._words).find(question, context, count)
+                search = Search(self._store, self._embedder, self._words, self._sentences)
+                return search.find(question, context, count)
             finally:
                 self._free.notify_all()
 
@@ -119,9 +124,18 @@ class Library:
                 with self._turn():
                     passages = self._store.passages()
                 self._words = WordIndex(passages, self._language)
+            self._thread.submit(self._prepare)
             return report
         finally:
             lock.release()
+
+    def _prepare(self) -> None:
+        """Of few documents everything is made ready for the first question; of many, what is asked for."""
+        for passage in self._words.passages[:PREPARED]:
+            if self._stop.is_set():
+                return
+            with self._turn():
+                self._sentences.prepare([passage])
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

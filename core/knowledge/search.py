@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from animacy.core.knowledge.bm25 import WordIndex
-from animacy.core.knowledge.contract import Embedder, Hit, KnowledgeStore, Passage
+from animacy.core.knowledge.contract import Embedder, Hit, KnowledgeStore, Passage, Vectors
 from animacy.core.knowledge.words import terms
+
+_SENTENCE = re.compile(r"(?<=[.!?;:。！？])\s+|\n|(?<=[。！？])")
 
 CANDIDATES = 20
 """Passages that each of the two searches proposes."""
 
-MEANING, WORDS, OFFSET = 9.0, 3.0, -6.0
-"""The score's logistic weights, see `benchmarks/knowledge.py`."""
+LOOKED_INTO = 6
+"""Candidates whose sentences are compared with the question, those that look best."""
+REMEMBERED = 2000
+"""Passages whose sentences' vectors are kept."""
+
+COARSE = (5.6, 2.6)
+"""Weights of meaning and words for the choice of what is looked into."""
+MEANING, SENTENCE, WORDS, OFFSET = 4.53, 3.63, 2.11, -5.19
+"""The score's logistic weights, fitted by `python -m benchmarks.knowledge --fit`."""
 
 FOLLOW_UP = 2
 """A question of at most so many words that say something may need what was said before."""
@@ -34,18 +45,49 @@ _BACK = {
 """Words that point back to what was said before."""
 
 
+class Sentences:
+    """The vectors of passages' sentences, made when they are needed and kept for the next question. Blocks.
+
+    A passage is about several things and its vector is their mean; the sentence that answers stands out.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._kept: OrderedDict[str, Vectors] = OrderedDict()
+
+    def prepare(self, passages: Sequence[Passage]) -> None:
+        """Make those that are not there."""
+        missing = [passage for passage in passages if passage.id not in self._kept]
+        texts = [_sentences(passage) for passage in missing]
+        if missing:
+            vectors = self._embedder.embed([text for some in texts for text in some])
+            at = 0
+            for passage, some in zip(missing, texts, strict=True):
+                self._kept[passage.id] = vectors[at : at + len(some)]
+                at += len(some)
+        for passage in passages:
+            self._kept.move_to_end(passage.id)
+        while len(self._kept) > max(REMEMBERED, len(passages)):
+            self._kept.popitem(last=False)
+
+    def nearest(self, passage: Passage, vector: Vectors) -> float:
+        """The cosine of the sentence nearest to `vector`; the passage must have been prepared."""
+        return float((self._kept[passage.id] @ vector).max())
+
+
 class Search:
     """One way to ask a store. Blocks; the store and the embedder must be free.
 
     Parameters:
         store, embedder: open, and loaded.
         words: the store's passages.
+        sentences: of the same embedder, to be used again for the next search.
     """
 
-    def __init__(self, store: KnowledgeStore, embedder: Embedder, words: WordIndex) -> None:
-        self._store, self._embedder, self._words = store, embedder, words
+    def __init__(self, store: KnowledgeStore, embedder: Embedder, words: WordIndex, sentences: Sentences) -> None:
+        self._store, self._embedder, self._words, self._sentences = store, embedder, words, sentences
 
-    def find(self, question: str, context: Sequence[str] = (), count: int = CANDIDATES) -> list[Hit]:
+    def find(self, question: str, context: Sequence[str] = (), count: int = LOOKED_INTO) -> list[Hit]:
         """The passages that fit best, best first, whatever their score.
 
         `context` is what was said just before, oldest first; it only counts for a question that needs it.
@@ -58,30 +100,48 @@ class Search:
             hits = _merged((*hits, *self._ask(" ".join((*context[-2:], question)), question, count)), count)
         return hits
 
-    def _ask(self, text: str, question: str, count: int) -> list[Hit]:
+    def features(self, text: str, question: str, count: int) -> list[tuple[Passage, float, float, float]]:
+        """The candidates that look best: each with its cosine, that of its nearest sentence, and its coverage.
+
+        `text` is what to look for, `question` the part of it that must be covered.
+        """
         vector = self._embedder.embed([text])[0]
         query = terms(text, self._words.language)
+        # What was said before helps to find; that a passage answers, the question's own words must say.
+        asked = terms(question, self._words.language) or query
         found = {passage.id: (passage, cosine) for passage, cosine in self._store.nearest(vector, CANDIDATES)}
         by_word = [passage for passage in self._words.best(query, CANDIDATES) if passage.id not in found]
         vectors = self._store.vectors([passage.id for passage in by_word])
         for passage in by_word:
             if passage.id in vectors:
                 found[passage.id] = passage, float(np.dot(vectors[passage.id], vector))
-        # What was said before helps to find; that a passage answers, the question's own words must say.
-        asked = terms(question, self._words.language) or query
-        hits = [Hit(passage, self._score(passage, cosine, asked)) for passage, cosine in found.values()]
+        coarse = [(passage, cosine, self._coverage(passage, asked)) for passage, cosine in found.values()]
+        coarse.sort(key=lambda item: -(COARSE[0] * item[1] + COARSE[1] * item[2]))
+        del coarse[max(count, LOOKED_INTO) :]
+        self._sentences.prepare([passage for passage, _, _ in coarse])
+        return [(passage, cosine, self._sentences.nearest(passage, vector), share) for passage, cosine, share in coarse]
+
+    def _ask(self, text: str, question: str, count: int) -> list[Hit]:
+        hits = [Hit(passage, _score(*features)) for passage, *features in self.features(text, question, count)]
         return sorted(hits, key=lambda hit: -hit.score)[:count]
 
-    def _score(self, passage: Passage, cosine: float, query: Iterable[str]) -> float:
-        share = self.coverage(passage, query)
-        return 1 / (1 + math.exp(-(MEANING * cosine + WORDS * share + OFFSET)))
-
-    def coverage(self, passage: Passage, query: Iterable[str]) -> float:
+    def _coverage(self, passage: Passage, query: Iterable[str]) -> float:
         """The share of the query's words that the passage holds, rare ones counting more; 0 of no words."""
         query = set(query)
         weights = {term: self._words.rarity(term) for term in query}
         there = query.intersection(terms(passage.whole, self._words.language))
         return sum(weights[term] for term in there) / total if (total := sum(weights.values())) else 0.0
+
+
+def _score(cosine: float, sentence: float, share: float) -> float:
+    return 1 / (1 + math.exp(-(MEANING * cosine + SENTENCE * sentence + WORDS * share + OFFSET)))
+
+
+def _sentences(passage: Passage) -> list[str]:
+    """The passage's sentences and rows, each behind the heading that it stands under."""
+    heading = f"{passage.headings[-1]}: " if passage.headings else ""
+    parts = [part.strip() for part in _SENTENCE.split(passage.text)]
+    return [heading + part for part in parts if part.strip("|-: ")] or [heading + passage.text]
 
 
 def needs_context(question: str, language: str) -> bool:

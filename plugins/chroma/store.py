@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from animacy.core.knowledge.contract import Passage, Vectors
 FOLDER = "chroma"
 PAGE = 1000
 """Passages that are read or deleted at a time."""
-DAMAGED = re.compile(r"not a database|malformed|corrupt|disk image|hnsw|no such (table|column)", re.IGNORECASE)
 
 
 class ChromaStore:
@@ -46,14 +45,16 @@ class ChromaStore:
         if self._client is not None:
             return
         name = self._name or collection
+        where = folder / FOLDER
+        if self._url is None and _is_damaged(where / "chroma.sqlite3"):
+            shutil.rmtree(where, ignore_errors=True)  # it can be made again from the documents
         try:
-            self._open(folder / FOLDER, name, identity)
+            self._open(where, name, identity)
         except KnowledgeError as error:
-            if self._url is not None or not DAMAGED.search(str(error)):
+            if self._url is not None or "hnsw" not in str(error).lower():
                 raise
-            self.close()
-            shutil.rmtree(folder / FOLDER, ignore_errors=True)  # it can be made again from the documents
-            self._open(folder / FOLDER, name, identity)
+            self._forget(name)  # the index of the vectors is damaged
+            self._open(where, name, identity)
 
     def digests(self) -> dict[str, str]:
         """The digest of every document that is wholly in it, by source."""
@@ -146,6 +147,11 @@ class ChromaStore:
             self._passages = make(name, embedding_function=None, configuration=cosine, metadata={"identity": identity})
             self._passages.get(limit=1, include=["embeddings"])  # a damaged index is noticed here
 
+    def _forget(self, name: str) -> None:
+        with self._told():
+            self._client.delete_collection(name)
+        self.close()
+
     def _connected(self, folder: Path) -> Any:
         settings = Settings(anonymized_telemetry=False)
         if self._url is None:
@@ -180,7 +186,10 @@ class ChromaStore:
             yield
         except KnowledgeError:
             raise
-        except Exception as error:  # chromadb raises types of its own, of httpx, and plain ValueError
+        except Exception as raised:  # chromadb raises types of its own, of httpx, and plain ValueError
+            error: BaseException = raised
+            while error.__context__ is not None:  # what its cleaning up raises hides the cause
+                error = error.__context__
             text = str(error) or type(error).__name__
             if self._url is not None:
                 remedy = "Check `knowledge.url` and `knowledge.token`, and that the server is running."
@@ -188,6 +197,20 @@ class ChromaStore:
             raise KnowledgeError(
                 f"the index of the documents failed: {text}", "Delete the folder `knowledge` in the cache."
             ) from error
+
+
+def _is_damaged(database: Path) -> bool:
+    """Whether SQLite cannot read it; Chroma itself does not recover from that."""
+    if not database.exists():
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(database, timeout=10)) as connection:
+            answer: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+            return answer != "ok"
+    except sqlite3.OperationalError:
+        return False  # it is locked, or may not be read: Chroma says so
+    except sqlite3.DatabaseError:
+        return True
 
 
 def _passage(name: str, text: str, metadata: Mapping[str, Any]) -> Passage:
