@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from animacy.core.cli.knowledge import knowledge_app
 from animacy.core.plugins import Plugins
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ recipe_app = typer.Typer(help="About recipes.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 report_app = typer.Typer(help="About reports.", no_args_is_help=True)
 app.add_typer(report_app, name="report")
+app.add_typer(knowledge_app, name="knowledge")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.", show_default=False)]
 # typer reads annotations at run time and wants Optional here on Python 3.11.
