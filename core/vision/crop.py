@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
+_MOST = 4
+"""Squares beside each other at most, for pictures that are much longer than wide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -41,7 +44,7 @@ def squares(width: int, height: int) -> Iterator[tuple[float, float, float]]:
     short = min(width, height)
     for share in (1.0, 0.6):
         side = short * share
-        columns, rows = (max(1, round(length / side * 1.2)) for length in (width, height))
+        columns, rows = (min(_MOST, max(1, round(length / side * 1.2))) for length in (width, height))
         if columns * rows > 1:
             for row in range(rows):
                 for column in range(columns):

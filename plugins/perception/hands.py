@@ -66,9 +66,9 @@ class HandLandmarker:
         raw, scores = self._palms((crop.astype(np.float32) / 255)[None])
         if raw.shape[-1] != 18:
             raw, scores = scores, raw
-        scores = 1 / (1 + np.exp(-np.clip(scores[0, :, 0], -60, 60)))
+        sure = 1 / (1 + np.exp(-np.clip(scores[0, :, 0], -60, 60)))
         boxes = []
-        for k in np.flatnonzero(scores > MIN_PALM):
+        for k in np.flatnonzero(sure > MIN_PALM):
             values = raw[0, k] / _PALM
             points = (np.concatenate([values[:2], values[4:]]).reshape(8, 2) + self._centres[k]) * _PALM
             points = points @ back[:, :2].T + back[:, 2]
@@ -76,7 +76,7 @@ class HandLandmarker:
             up = points[1 + _PALM_MIDDLE] - points[1 + _PALM_WRIST]
             angle = math.atan2(up[1], up[0])
             middle = points[0] + 0.5 * size * np.array([math.cos(angle), math.sin(angle)])
-            boxes.append(Box(float(middle[0]), float(middle[1]), 2.6 * size, angle + math.pi / 2, float(scores[k])))
+            boxes.append(Box(float(middle[0]), float(middle[1]), 2.6 * size, angle + math.pi / 2, float(sure[k])))
         return boxes
 
     def _points(self, rgb: Pixels, box: Box) -> HandPoints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +15,17 @@ Pixels = NDArray[np.uint8]
 
 _SAME = 5
 """Papers that differ by no more in any channel are the same; a video's compression is within it."""
+_PROSE = 4
+"""Words of a line from which on it is a sentence rather than the cell of a table."""
 _NUMBER = re.compile(r"(\d{1,4})(?:\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One piece of text and where it is, in pixels; `paper` is the colour (RGB) it is written on."""
+    """One piece of text and where it is, in pixels.
+
+    `paper` is the colour (RGB) it is written on; `letters` the size of its letters, comparable within one picture.
+    """
 
     text: str
     x0: float
@@ -27,6 +33,7 @@ class Piece:
     x1: float
     y1: float
     paper: tuple[int, int, int] = (255, 255, 255)
+    letters: float = 1.0
 
     @property
     def height(self) -> float:
@@ -51,9 +58,9 @@ class Row:
         return " ".join(piece.text for piece in self.pieces)
 
     @property
-    def height(self) -> float:
-        """Of its letters: of the largest piece that is no icon."""
-        return max((piece.height for piece in self.pieces if len(piece.text) > 2), default=self.pieces[0].height)
+    def letters(self) -> float:
+        """The size of its letters: of the largest piece that is no icon."""
+        return max((piece.letters for piece in self.pieces if len(piece.text) > 2), default=0.0)
 
     @property
     def y0(self) -> float:
@@ -111,6 +118,8 @@ def _are_panes(left: Sequence[Piece], right: Sequence[Piece]) -> bool:
 
 def _is_table(left: Sequence[Piece], right: Sequence[Piece]) -> bool:
     """Whether the rows of one side continue on the other: cells, numbers before lines, labels before values."""
+    if all(median(len(piece.text.split()) for piece in side) >= _PROSE for side in (left, right)):
+        return False
     few, many = sorted((rows_of(left), rows_of(right)), key=len)
     level = sum(
         any(
@@ -169,3 +178,16 @@ def paper_of(rgb: Pixels, x0: float, y0: float, x1: float, y1: float) -> tuple[i
     values, counts = np.unique(keys, return_counts=True)
     colour = np.median(box[keys == values[counts.argmax()]], axis=0)
     return int(colour[0]), int(colour[1]), int(colour[2])
+
+
+def letters_of(rgb: Pixels, piece: Piece) -> float:
+    """The size of a piece's letters: from their height, which tails change, and their width, which the words change."""
+    box = rgb[int(max(0, piece.y0)) : int(piece.y1) + 1, int(max(0, piece.x0)) : int(piece.x1) + 1].astype(np.int16)
+    if box.size == 0:
+        return 1.0
+    ink = np.abs(box - np.array(piece.paper)).max(2) > 60
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    if len(rows) == 0:
+        return 1.0
+    tall, wide = float(rows[-1] - rows[0] + 1), float(columns[-1] - columns[0] + 1) / len(piece.text)
+    return math.sqrt(tall * wide)

@@ -15,6 +15,8 @@ F32 = NDArray[np.float32]
 # Points of the canonical face mesh.
 _NOSE, _LEFT_CHEEK, _RIGHT_CHEEK, _FOREHEAD, _CHIN = 1, 234, 454, 10, 152
 _UPPER_LIP, _LOWER_LIP, _MOUTH = 13, 14, (78, 308)
+_LEVEL_PITCH = -0.22
+"""Radians from the forehead to the chin of a face that looks straight ahead."""
 _EYES = ((159, 145, 33, 133), (386, 374, 362, 263))
 """Upper lid, lower lid and the two corners."""
 
@@ -88,14 +90,14 @@ def _gaze(face: Face) -> str:
     across = points[_RIGHT_CHEEK] - points[_LEFT_CHEEK]
     down = points[_CHIN] - points[_FOREHEAD]
     yaw = float(np.arctan2(across[2], across[0]))  # grows as the face turns to the viewer's right
-    pitch = float(np.arctan2(down[2], down[1]))
+    pitch = float(np.arctan2(-down[2], down[1]))  # grows as the chin comes nearer: as the face looks up
     shapes = face.blendshapes
     # The person's left eye looks out, and the right one in, towards the viewer's right.
     aside = (
         shapes["eyeLookOutLeft"] + shapes["eyeLookInRight"] - shapes["eyeLookInLeft"] - shapes["eyeLookOutRight"]
     ) / 2
     up = _pair(face, "eyeLookUp") - _pair(face, "eyeLookDown")
-    right, upward = yaw + 0.7 * aside, pitch + 0.5 * up
+    right, upward = yaw + 0.7 * aside, pitch - _LEVEL_PITCH + 0.5 * up
     if abs(right) > 0.38 and abs(right) >= abs(upward):
         return "right" if right > 0 else "left"
     if abs(upward) > 0.38:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from animacy.core.vision.facts import Facts, TextLine
 from animacy.plugins.perception import colours, gestures, people, tell
 from animacy.plugins.perception.classifier import Classifier
 from animacy.plugins.perception.hands import HandLandmarker
-from animacy.plugins.perception.layout import Piece, paper_of, regions_of
+from animacy.plugins.perception.layout import Piece, letters_of, paper_of, regions_of
 from animacy.plugins.perception.mask import PeopleMask
 from animacy.plugins.perception.ocr import TextBox, TextReader
 from animacy.plugins.perception.screen import screen_facts
@@ -122,9 +122,10 @@ def _screen(rgb: Pixels, models: _Models, most: int) -> Facts:
 
 def _pieces(rgb: Pixels, boxes: list[TextBox], reader: TextReader | None) -> list[Piece]:
     texts = reader.read(rgb, boxes) if reader else []
-    return [
+    pieces = [
         Piece(text, *box.bounds, paper_of(rgb, *box.bounds)) for box, text in zip(boxes, texts, strict=True) if text
     ]
+    return [replace(piece, letters=letters_of(rgb, piece)) for piece in pieces]
 
 
 def _lines(pieces: list[Piece]) -> tuple[TextLine, ...]:

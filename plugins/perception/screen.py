@@ -25,6 +25,8 @@ _CODE = re.compile(
 )
 _COUNTED = re.compile(r"(\d{1,4})(?:\s+(.*))?")
 _BUTTON_WORDS = 4
+_HEADING = 1.4
+"""How much larger than usual the letters of a heading are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def _lines(regions: Sequence[Sequence[Row]], buttons: frozenset[str]) -> tuple[T
     everything = [row for region in regions for row in region]
     if not everything:
         return ()
-    usual = median(row.height for row in everything)
+    usual = median(row.letters for row in everything)
     counted = {index: numbers for index, region in enumerate(regions) if (numbers := _printed_numbers(region))}
     main = max(counted, key=lambda index: len(counted[index])) if counted else None
     lines: list[TextLine] = []
@@ -85,7 +87,7 @@ def _lines(regions: Sequence[Sequence[Row]], buttons: frozenset[str]) -> tuple[T
                 number = counted[index][place]
                 printed = _COUNTED.fullmatch(text)
                 text = (printed[2] or "") if printed else text
-            heading = row.height > 1.3 * usual and text not in buttons
+            heading = row.letters > _HEADING * usual and text not in buttons
             lines.append(TextLine(number, text, index + 1, heading))
     return tuple(lines)
 

@@ -23,7 +23,7 @@ def camera_summary(facts: Facts) -> str:
         thing = facts.things[0]
         named = article(_coloured(thing.name, thing.colours))
         parts.append(named if thing.certainty >= _CERTAIN else f"perhaps {named}")
-    sentences = [f"I see {joined(parts)}." if parts else "I see nobody and nothing that I know."]
+    sentences = [f"I see {'; and '.join(parts)}." if parts else "I see nobody and nothing that I know."]
     if facts.background:
         sentences.append(f"The background is {joined(facts.background)}.")
     if facts.lines:
@@ -64,7 +64,7 @@ def screen_summary(facts: Facts) -> str:
                 f"; the active one is {_quote(active)}" if active else ""
             )
     headings = [line for line in facts.lines if line.heading]
-    others = len(facts.lines) - len(headings[:1])
+    others = sum(line.number > 0 for line in facts.lines) - len(headings[:1])
     shows = [f"the heading {_quote(headings[0].text)}"] if headings else []
     if others:
         shows.append(f"{count(others, 'more line' if headings else 'line')} of {_matter(facts)}")

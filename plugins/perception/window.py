@@ -146,7 +146,8 @@ def _underlined(rgb: Pixels, pieces: Sequence[Piece]) -> int | None:
     found = []
     for index, piece in enumerate(pieces):
         y0, y1 = int(piece.y1), int(min(rgb.shape[0], piece.y1 + 1.2 * piece.height))
-        strip = rgb[y0:y1, int(piece.x0) : int(piece.x1)].astype(np.int16)
+        margin = int(0.2 * (piece.x1 - piece.x0))  # the box is a little wider than the word
+        strip = rgb[y0:y1, int(piece.x0) + margin : int(piece.x1) - margin].astype(np.int16)
         if strip.size and any(
             np.ptp(line, axis=0).max() < _SAME
             and np.abs(line[0] - np.array(piece.paper)).max() > 40
@@ -163,5 +164,5 @@ def _title(rgb: Pixels, rows: Sequence[Row]) -> str | None:
         return None
     first, height = rows[0], rgb.shape[0]
     piece = max(first.pieces, key=lambda p: len(p.text))
-    thin = first.y1 < 0.07 * height and first.height < 0.05 * height
+    thin = first.y1 < 0.07 * height and len(first.pieces) <= 2
     return _clean(first.text) if thin and not _is_menu(first) and not _is_joined(rgb, piece) else None
