@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, model_validator
+from pydantic_core import CoreSchema
 
 from animacy.core.errors import ToolError
 from animacy.core.tools.schema import check
@@ -33,6 +34,16 @@ class Parameter(BaseModel):
     properties: Annotated[Mapping[ParameterName, Parameter] | None, Field(description="What an object holds.")] = None
     minimum: float | None = None
     maximum: float | None = None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Both forms, for editors."""
+        whole = handler.resolve_ref_schema(handler(core))
+        alone = {"type": "string", "enum": list(get_args(Kind))}
+        both = {"anyOf": [alone, dict(whole)]}
+        whole.clear()
+        whole.update(both)
+        return whole
 
     @model_validator(mode="before")
     @classmethod

@@ -25,11 +25,20 @@ PURPOSES: Mapping[Action, str] = {
 }
 
 
+def _or_names_alone(schema: dict[str, Any]) -> None:
+    """The short form too, for editors."""
+    mapping = {key: schema.pop(key) for key in list(schema) if key not in ("title", "description")}
+    schema["anyOf"] = [mapping, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
+
+
 class PageActionsSettings(ToolFlags):
     """What a recipe may say beside `plugin: page_actions`."""
 
     targets: Mapping[Target, str] = Field(
-        min_length=1, max_length=100, description="ids or data-avatar-target names, each with what it is"
+        min_length=1,
+        max_length=100,
+        description="ids or data-avatar-target names, each with what it is",
+        json_schema_extra=_or_names_alone,
     )
     actions: tuple[Action, ...] = Field(
         ("click", "scroll_to", "highlight"), min_length=1, description="what may be done"

@@ -16,7 +16,7 @@ from tests.core.tools.sources import load, opened
 pytest.importorskip("mcp")
 
 SERVER = '''
-import os, sys
+import os, sys, threading
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
@@ -48,6 +48,12 @@ def fail() -> str:
 def crash() -> str:
     """End the server."""
     os._exit(3)
+
+@server.tool()
+def crash_soon() -> str:
+    """End the server a little later."""
+    threading.Timer(0.1, os._exit, [3]).start()
+    return "soon"
 
 if sys.argv[1] == "stdio":
     server.run()
@@ -85,8 +91,8 @@ def tool_names(toolbox):
 async def test_over_stdio(picture, plugins, script):
     async with opened(picture, plugins, over_stdio()) as toolbox:
         assert not toolbox.problems
-        assert tool_names(toolbox) == ["list_boats", "sink_boat", "count", "fail", "crash"]
-        assert [tool.consequential for tool in toolbox.tools] == [False, True, False, False, False]
+        assert tool_names(toolbox) == ["list_boats", "sink_boat", "count", "fail", "crash", "crash_soon"]
+        assert [tool.consequential for tool in toolbox.tools] == [False, True, False, False, False, False]
         assert (await toolbox.call("list_boats", {"harbour": "north", "limit": "3"})).value == [
             "north 0",
             "north 1",
@@ -103,19 +109,21 @@ async def test_over_stdio(picture, plugins, script):
         assert notes == ["one"]
         assert "the anchor is stuck" in (await toolbox.call("fail", {})).error
         assert (await toolbox.call("crash", {})).error == "the connection to the server was lost"
-        assert (await toolbox.call("list_boats", {"harbour": "south"})).ok, "a lost server is started again"
+        assert (await toolbox.call("crash_soon", {})).ok, "a lost server is started again"
+        await asyncio.sleep(0.5)
+        assert (await toolbox.call("count", {"to": 2})).ok, "its end is noticed while nobody calls"
 
 
 async def test_tools_are_limited_renamed_and_flagged(picture, plugins, script):
     flags = ["allow: [listBoats, count, sink-boat]", "prefix: sea_", "consequential: []", "background: [count]"]
-    async with opened(picture, plugins, over_stdio("\n      ".join(flags))) as toolbox:
+    tools = over_stdio("\n      ".join(flags)) + over_stdio("allow: [listBoat]")
+    async with opened(picture, plugins, tools) as toolbox:
         assert tool_names(toolbox) == ["sea_list_boats", "sea_sink_boat", "sea_count"]
         assert [tool.background for tool in toolbox.tools] == [False, False, True]
         assert (await toolbox.call("sea_sink_boat", {"name": "Ida"})).value == "Ida is gone"
-    async with opened(picture, plugins, over_stdio("allow: [listBoat]")) as toolbox:
-        assert not toolbox.tools
-        assert "`allow` names 'listBoat'" in str(toolbox.problems[0])
-        assert 'Did you mean "listBoats"?' in str(toolbox.problems[0])
+        [problem] = toolbox.problems
+        assert "`allow` names 'listBoat'" in str(problem)
+        assert 'Did you mean "listBoats"?' in str(problem)
 
 
 async def test_a_recipe_starts_only_what_the_operator_allowed(picture, plugins, script, monkeypatch):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from animacy.core import CharacterContext
 from animacy.core.plugins import Plugins
+from animacy.core.recipe_loader import recipe_schema
 from animacy.core.tools.registry import Toolbox
 from tests.conftest import ROOT
 from tests.core.tools.sources import load
@@ -28,7 +31,10 @@ def test_recipes_in_documents_load(page, picture, plugins, monkeypatch):
     found = blocks(page, "yaml")
     assert found
     for text in found:
-        assert load(picture, plugins, text.removeprefix("tools:\n")).tools
+        loaded = load(picture, plugins, text.removeprefix("tools:\n"))
+        assert loaded.tools
+        # Editors go by the schema: it must know the short forms too.
+        Draft202012Validator(recipe_schema(plugins)).validate(yaml.safe_load(loaded.path.read_text()))
 
 
 async def test_the_source_in_the_document_is_a_plugin():
