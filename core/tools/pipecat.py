@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
@@ -16,6 +16,8 @@ from pipecat.frames.frames import (
     FunctionCallFromLLM,
     FunctionCallResultProperties,
     LLMContextUserTurnFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
     TTSSpeakFrame,
 )
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -49,11 +51,14 @@ class CallRecord:
 
 @dataclass(slots=True)
 class _Batch:
-    """The calls of one response of the model: it answers once, when none of them is under way any more."""
+    """The calls of one response of the model: it answers once, when none of them is under way any more.
 
-    waiting: set[str] = field(default_factory=set)
+    `filled` tells that something was said meanwhile, by the model itself or as a filler.
+    """
+
+    waiting: set[str]
+    filled: bool
     wants_answer: bool = False
-    filled: bool = False
 
     def finish(self, id_: str, wants_answer: bool) -> bool:
         """Note an end; whether the model is to answer now."""
@@ -69,7 +74,8 @@ class ToolBridge:
         toolbox: loaded.
         language: BCP 47 tag, for the line that is said while a slow tool without a `filler` of its own runs.
         on_call: told of every call that ended.
-        filler_after: seconds until that line; nothing is said about a silent tool.
+        filler_after: seconds until that line; it is left out for a silent tool, and where the model has said something
+            itself before it called.
 
     A call that fails, is unknown or lacks arguments is answered by the model like any other: it reads what went wrong.
     The model stays silent after calls of silent tools that went well.
@@ -87,6 +93,7 @@ class ToolBridge:
         self._tools = {tool.name: tool for tool in toolbox.tools}
         self._filler = phrases(language).filler
         self._batches: dict[str, _Batch] = {}
+        self._spoke = False  # the model, in this response
         self._records: deque[CallRecord] = deque(maxlen=MAX_RECORDS)
 
     @property
@@ -118,6 +125,7 @@ class ToolBridge:
             if tool.background:
                 llm.register_function(tool.name, self._handle, cancel_on_interruption=False)
         llm.add_event_handler("on_before_process_frame", self._hear)
+        llm.add_event_handler("on_before_push_frame", self._overhear)
         llm.add_event_handler("on_function_calls_started", self._started)
         llm.add_event_handler("on_function_calls_cancelled", self._cancelled)
 
@@ -127,9 +135,15 @@ class ToolBridge:
         if isinstance(frame, LLMContextUserTurnFrame | RTVISendTextFrame):
             self._toolbox.user_said(frame.text)
 
+    async def _overhear(self, _: LLMService[Any], frame: Frame) -> None:
+        if isinstance(frame, LLMFullResponseStartFrame):
+            self._spoke = False
+        elif isinstance(frame, LLMTextFrame) and frame.text.strip():
+            self._spoke = True
+
     async def _started(self, _: LLMService[Any], calls: Sequence[FunctionCallFromLLM]) -> None:
         waited_for = [call.tool_call_id for call in calls if not self._is_background(call.function_name)]
-        batch = _Batch(set(waited_for))
+        batch = _Batch(set(waited_for), self._spoke)
         self._batches.update(dict.fromkeys(waited_for, batch))
 
     async def _cancelled(self, _: LLMService[Any], calls: Sequence[FunctionCallFromLLM]) -> None:
@@ -142,7 +156,7 @@ class ToolBridge:
         name, id_ = params.function_name, params.tool_call_id
         tool, background = self._tools.get(name), self._is_background(name)
         # A batch of its own for a background call: nobody waits for it.
-        batch = self._batches.get(id_) or _Batch({id_})
+        batch = self._batches.get(id_) or _Batch({id_}, self._spoke)
         started, began = time.time(), time.monotonic()
         filler = asyncio.create_task(self._fill(params, tool, batch), name=f"filler {name}")
         result = Result("cancelled", error="it was interrupted")

@@ -36,7 +36,7 @@ from tests.core.tools.sources import Listed, tool
 
 
 class ScriptedLLM(LLMService):
-    """Answers with the next of its lines: text, or a list of (tool, arguments) to call."""
+    """Answers with the next of its lines: text, or a list of (tool, arguments) to call and texts to say before."""
 
     def __init__(self, *lines):
         super().__init__(settings=LLMSettings(model="script"))
@@ -54,7 +54,9 @@ class ScriptedLLM(LLMService):
             await self.push_frame(LLMTextFrame(line))
         else:
             calls = []
-            for name, arguments in line:
+            for text in (part for part in line if isinstance(part, str)):
+                await self.push_frame(LLMTextFrame(text))
+            for name, arguments in (part for part in line if not isinstance(part, str)):
                 self.number += 1
                 calls.append(FunctionCallFromLLM(name, f"call{self.number}", arguments, frame.context))
             await self.run_function_calls(calls)
@@ -192,6 +194,21 @@ async def test_a_slow_tool_has_a_line_said_once():
         await scene.until(lambda: scene.ears.texts)
         assert "Let me look." not in str(scene.context.get_messages())
         assert len(scene.llm.asked) == 2
+
+
+async def test_a_model_that_says_something_itself_needs_no_line():
+    release = asyncio.Event()
+
+    async def slow(call):
+        await release.wait()
+
+    async with conversation([tool("slow", slow)], ["I'll look.", ("slow", {})], "Done.", filler_after=0.03) as scene:
+        await scene.say("Look it up.")
+        await scene.until(lambda: scene.toolbox.running)
+        await asyncio.sleep(0.1)
+        release.set()
+        await scene.until(lambda: len(scene.ears.texts) == 2)
+        assert not scene.ears.fillers
 
 
 @pytest.mark.parametrize("silent_last", [True, False])
