@@ -11,7 +11,7 @@ import numpy as np
 
 from animacy.core.knowledge.bm25 import WordIndex
 from animacy.core.knowledge.contract import Embedder, Hit, KnowledgeStore, Passage, Vectors
-from animacy.core.knowledge.words import terms
+from animacy.core.knowledge.words import questions, terms
 
 _SENTENCE = re.compile(r"(?<=[.!?;:。！？])\s+|\n|(?<=[。！？])")
 
@@ -28,6 +28,8 @@ COARSE = (5.6, 2.6)
 MEANING, SENTENCE, WORDS, OFFSET = 4.53, 3.63, 2.11, -5.19
 """The score's logistic weights, fitted by `python -m benchmarks.knowledge --fit`."""
 
+PARTS = 3
+"""Questions asked in one breath that are looked for one by one."""
 FOLLOW_UP = 2
 """A question of at most so many words that say something may need what was said before."""
 
@@ -95,10 +97,11 @@ class Search:
         question = question.strip()
         if not question:
             return []
-        hits = self._ask(question, question, count)
-        if context and needs_context(question, self._words.language):
-            hits = _merged((*hits, *self._ask(" ".join((*context[-2:], question)), question, count)), count)
-        return hits
+        hits = self._in_context(question, context, count)
+        parts = questions(question, self._words.language)[:PARTS]
+        for number, part in enumerate(parts if len(parts) > 1 else ()):
+            hits += self._in_context(part, (*context, *parts[:number]), count)
+        return _merged(hits, count)
 
     def features(self, text: str, question: str, count: int) -> list[tuple[Passage, float, float, float]]:
         """The candidates that look best: each with its cosine, that of its nearest sentence, and its coverage.
@@ -120,6 +123,12 @@ class Search:
         del coarse[max(count, LOOKED_INTO) :]
         self._sentences.prepare([passage for passage, _, _ in coarse])
         return [(passage, cosine, self._sentences.nearest(passage, vector), share) for passage, cosine, share in coarse]
+
+    def _in_context(self, question: str, context: Sequence[str], count: int) -> list[Hit]:
+        hits = self._ask(question, question, count)
+        if context and needs_context(question, self._words.language):
+            hits += self._ask(" ".join((*context[-2:], question)), question, count)
+        return hits
 
     def _ask(self, text: str, question: str, count: int) -> list[Hit]:
         hits = [Hit(passage, _score(*features)) for passage, *features in self.features(text, question, count)]

@@ -51,6 +51,13 @@ def terms(text: str, language: str) -> list[str]:
     return found
 
 
+def questions(text: str, language: str) -> list[str]:
+    """The questions asked in one breath ("Where is it, and what does it cost?"); the whole text if it is one."""
+    joint = _lexicon(language.split("-")[0].lower()).joint
+    parts = [part.strip() for part in joint.split(text)] if joint is not None else []
+    return parts if len(parts) > 1 and all(terms(part, language) for part in parts) else [text]
+
+
 @lru_cache(100_000)
 def _term(word: str, tag: str) -> str:
     """A word's stem without accents; nothing for a word that says nothing."""
@@ -76,6 +83,7 @@ class _Lexicon:
     empty: frozenset[str]
     numbers: Mapping[str, str]
     same: Mapping[str, str]
+    joint: re.Pattern[str] | None
 
 
 @cache
@@ -87,6 +95,11 @@ def _lexicon(tag: str) -> _Lexicon:
         frozenset(known.get("empty", "").split()),
         {word: str(number) for number, word in enumerate(known.get("numbers", "").split())},
         {other: group.split()[0] for group in known.get("same", ()) for other in group.split()[1:]},
+        re.compile(
+            rf",\s*{known['and']}\s+|\s{known['and']}\s+(?=(?:{'|'.join(known['asking'].split())})\b)", re.IGNORECASE
+        )
+        if "and" in known
+        else None,
     )
 
 

@@ -101,6 +101,13 @@ def test_a_recipe_without_knowledge_has_none(plugins):
     assert knowledge_of(load_recipe(RECIPES / "juno" / "recipe.yaml", plugins)) is None
 
 
+def test_two_questions_find_two_passages(recipe, plugins):
+    many(recipe.parent, 20)
+    index(recipe, plugins)
+    first = found(recipe, plugins, "How long is the whale, and when do you close on Sundays?")[:2]
+    assert "21 metres" in " ".join(first) and "closes at four" in " ".join(first)
+
+
 def test_only_what_changed_is_indexed_again(recipe, plugins):
     assert sorted(index(recipe, plugins).added) == ["documents/hours.md", "documents/whale.md"]
     assert not index(recipe, plugins).changed
@@ -241,7 +248,7 @@ def command(*arguments):
 
 def test_a_wrong_path_is_named(recipe, plugins):
     recipe.write_text(recipe.read_text().replace("documents:\n", "documents:\n  - nowhere\n"))
-    with pytest.raises(KnowledgeError, match="there is no document .*nowhere"):
+    with pytest.raises(KnowledgeError, match=r"there is no document .*nowhere"):
         index(recipe, plugins)
 
 

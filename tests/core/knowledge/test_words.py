@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from animacy.core.knowledge.bm25 import WordIndex
 from animacy.core.knowledge.contract import Passage
 from animacy.core.knowledge.search import needs_context
-from animacy.core.knowledge.words import terms
+from animacy.core.knowledge.words import questions, terms
 
 
 def index(*texts, language="en-GB"):
@@ -35,6 +35,16 @@ def test_scripts_without_spaces_are_searched():
     words = index("博物館は月曜日に休みです", "カフェは八時まで開いています", language="ja")
     assert best(words, "月曜日は開いていますか")[0] in ("0", "1")
     assert best(words, "月曜日")[0] == "0"
+
+
+def test_two_questions_in_one_breath_are_two():
+    assert questions("Where is the cafe, and what does a coffee cost?", "en") == [
+        "Where is the cafe",
+        "what does a coffee cost?",
+    ]
+    assert questions("Wo ist das Café und was kostet ein Kaffee?", "de")[1] == "was kostet ein Kaffee?"
+    assert questions("Do you have soup and cake?", "en") == ["Do you have soup and cake?"]
+    assert questions("Zu und zu", "xx") == ["Zu und zu"]
 
 
 def test_nothing_is_nothing():
