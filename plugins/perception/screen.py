@@ -128,7 +128,7 @@ def _buttons(pieces: Sequence[Piece], frames: Sequence[_Frame]) -> tuple[list[st
     """Texts of the buttons, and how many fields there are: a button's text stands in the middle of its frame."""
     buttons: list[str] = []
     fields: set[tuple[int, int]] = set()
-    for frame in frames:
+    for frame in sorted(frames, key=lambda frame: (frame.y0 // 20, frame.x0)):
         inside = [
             p for p in pieces if frame.x0 - 2 <= p.x0 and p.x1 <= frame.x1 + 2 and frame.y0 <= p.middle <= frame.y1
         ]

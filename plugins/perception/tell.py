@@ -23,11 +23,11 @@ def camera_summary(facts: Facts) -> str:
         thing = facts.things[0]
         named = article(_coloured(thing.name, thing.colours))
         parts.append(named if thing.certainty >= _CERTAIN else f"perhaps {named}")
+    if facts.lines:
+        parts.append(f"a text that says {_quote(' '.join(line.text for line in facts.lines))}")
     sentences = [f"I see {'; and '.join(parts)}." if parts else "I see nobody and nothing that I know."]
     if facts.background:
         sentences.append(f"The background is {joined(facts.background)}.")
-    if facts.lines:
-        sentences.append(f"There is text: {_quote(' '.join(line.text for line in facts.lines))}.")
     return " ".join(sentences)
 
 
