@@ -23,6 +23,7 @@ import yaml
 from animacy.core.knowledge.bm25 import WordIndex
 from animacy.core.knowledge.catalog import Catalog
 from animacy.core.knowledge.contract import Embedder, Hit, KnowledgeStore, Passage
+from animacy.core.knowledge.index import Progress
 from animacy.core.knowledge.library import Library
 from animacy.core.knowledge.search import Search, Sentences
 from animacy.core.plugins import Plugins
@@ -145,19 +146,21 @@ def _fit(store: KnowledgeStore, embedder: Embedder, questions: Sequence[dict[str
 
 
 def _made_up(folder: Path, chunks: int) -> None:
-    """Documents of about `chunks` passages, of words that come as often as in a language."""
+    """Documents of `chunks` passages, of the words of Iris's documents in another order."""
     random.seed(7)
-    syllables = ["ka", "lo", "mi", "ren", "tas", "vo", "shi", "bur", "nel", "qua", "dor", "fim"]
-    words = ["".join(random.choices(syllables, k=random.randint(1, 4))) for _ in range(20_000)]
-    common = ["the", "of", "museum", "room", "and", "in", "was", "painted", "by", "which", "visitors", "old"]
-    weights = [1 / (rank + 1) for rank in range(len(words))]
+    words = " ".join(path.read_text() for path in sorted((IRIS / "documents").glob("*.md"))).replace("#", "").split()
+    words = [word for word in words if word[0].isalnum()]
     for number in range(-(-chunks // 100)):
-        lines = [f"# Document {number}"]
-        for section in range(min(100, chunks - 100 * number)):
-            text = random.choices(words, weights, k=40) + random.choices(common, k=25)
-            random.shuffle(text)
-            lines.append(f"\n## Section {section}\n\n{' '.join(text)}.")
-        (folder / f"document{number:04}.md").write_text("\n".join(lines))
+        sections = (
+            f"## Section {section}\n\n{' '.join(random.choices(words, k=60))}.\n"
+            for section in range(min(100, chunks - 100 * number))
+        )
+        (folder / f"document{number:04}.md").write_text("\n".join((f"# Document {number}\n", *sections)))
+
+
+def _tell(progress: Progress) -> None:
+    if progress.done and progress.done % 1000 < 64 and progress.total > 1000:
+        print(f"{progress.done} of {progress.total}", flush=True)
 
 
 def main() -> None:
@@ -183,7 +186,7 @@ def main() -> None:
         opened = time.perf_counter() - began
         try:
             began = time.perf_counter()
-            report = library.index().result()
+            report = library.index(_tell).result()
             seconds = time.perf_counter() - began
             print(
                 f"opened in {opened:.2f} s; {len(report.added)} documents, {report.passages} passages indexed in "

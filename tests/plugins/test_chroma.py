@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from animacy.core.cli import app
-from animacy.core.errors import AnimacyError, KnowledgeError
+from animacy.core.errors import AnimacyError, KnowledgeError, PluginError
 from animacy.core.knowledge.knowledge import Knowledge, knowledge_of, library_of
 from animacy.core.models import cache_dir
 from animacy.core.recipe_loader import load_recipe
@@ -179,6 +180,18 @@ def test_two_processes_on_one_index(recipe, plugins):
         assert "room 1077" in opened.find("In which room is exhibit 77?")[0].passage.text
 
 
+def test_one_process_writes_at_a_time(recipe, plugins):
+    index(recipe, plugins)
+    write(recipe.parent, "cafe", "# Cafe\nThe cafe serves soup.")
+    with library(recipe, plugins) as opened:
+        with opened.catalog.lock("index"):
+            running = opened.index()
+            with pytest.raises(TimeoutError):
+                running.result(0.5)
+            assert "Bella" in opened.find("What is the whale called?")[0].passage.text
+        assert running.result().added == ["documents/cafe.md"]
+
+
 def test_a_search_goes_on_while_documents_are_indexed(recipe, plugins):
     index(recipe, plugins)
     many(recipe.parent, 300)
@@ -199,6 +212,15 @@ def test_another_embedder_indexes_anew(recipe, plugins, monkeypatch):
     assert not index(recipe, plugins).changed
     monkeypatch.delenv("ANIMACY_ALLOW_MODULES")
     with pytest.raises(AnimacyError, match="not allowed"):
+        index(recipe, plugins)
+
+
+@pytest.mark.skipif(find_spec("sentence_transformers") is not None, reason="it is installed")
+def test_a_package_that_is_not_installed_is_named(recipe, plugins):
+    data = yaml.safe_load(recipe.read_text())
+    data["knowledge"]["embedding"] = "sentence_transformers"
+    recipe.write_text(yaml.safe_dump(data))
+    with pytest.raises(PluginError, match=r"pip install 'animacy\[sentence-transformers\]'"):
         index(recipe, plugins)
 
 
