@@ -23,6 +23,9 @@ _ICONS = re.compile(r"^[^\w\s]{1,2}\s+|\s*[×✕✖]$|\s+[xX]$|\s+[^\w\s)\]!?.]$
 _SAME = 6
 """Colours that differ by less in every channel look the same."""
 
+_EVEN = 30
+"""A thin line varies by less along its length, even after a video's compression."""
+
 
 @dataclass(slots=True)
 class Window:
@@ -149,7 +152,7 @@ def _underlined(rgb: Pixels, pieces: Sequence[Piece]) -> int | None:
         margin = int(0.2 * (piece.x1 - piece.x0))  # the box is a little wider than the word
         strip = rgb[y0:y1, int(piece.x0) + margin : int(piece.x1) - margin].astype(np.int16)
         if strip.size and any(
-            np.ptp(line, axis=0).max() < _SAME
+            np.ptp(line, axis=0).max() < _EVEN
             and np.abs(line[0] - np.array(piece.paper)).max() > 40
             and int(np.ptp(line[0])) > 40
             for line in strip
