@@ -18,7 +18,7 @@ _SENTENCE = re.compile(r"(?<=[.!?;:。！？])\s+|\n|(?<=[。！？])")
 CANDIDATES = 20
 """Passages that each of the two searches proposes."""
 
-LOOKED_INTO = 6
+LOOKED_INTO = 10
 """Candidates whose sentences are compared with the question, those that look best."""
 REMEMBERED = 2000
 """Passages whose sentences' vectors are kept."""
