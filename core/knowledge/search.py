@@ -20,6 +20,8 @@ CANDIDATES = 20
 
 LOOKED_INTO = 10
 """Candidates whose sentences are compared with the question, those that look best."""
+FRESH = 3
+"""Passages whose sentences are embedded for one question; of those beyond, only sentences that are known count."""
 REMEMBERED = 2000
 """Passages whose sentences' vectors are kept."""
 
@@ -57,9 +59,9 @@ class Sentences:
         self._embedder = embedder
         self._kept: OrderedDict[str, Vectors] = OrderedDict()
 
-    def prepare(self, passages: Sequence[Passage]) -> None:
-        """Make those that are not there."""
-        missing = [passage for passage in passages if passage.id not in self._kept]
+    def prepare(self, passages: Sequence[Passage], most: int = FRESH) -> None:
+        """Make those that are not there, of at most so many passages, the first ones."""
+        missing = [passage for passage in passages if passage.id not in self._kept][:most]
         texts = [_sentences(passage) for passage in missing]
         if missing:
             vectors = self._embedder.embed([text for some in texts for text in some])
@@ -68,13 +70,15 @@ class Sentences:
                 self._kept[passage.id] = vectors[at : at + len(some)]
                 at += len(some)
         for passage in passages:
-            self._kept.move_to_end(passage.id)
+            if passage.id in self._kept:
+                self._kept.move_to_end(passage.id)
         while len(self._kept) > max(REMEMBERED, len(passages)):
             self._kept.popitem(last=False)
 
-    def nearest(self, passage: Passage, vector: Vectors) -> float:
-        """The cosine of the sentence nearest to `vector`; the passage must have been prepared."""
-        return float((self._kept[passage.id] @ vector).max())
+    def nearest(self, passage: Passage, vector: Vectors, otherwise: float) -> float:
+        """The cosine of the sentence nearest to `vector`, or `otherwise` when the passage was not prepared."""
+        vectors = self._kept.get(passage.id)
+        return otherwise if vectors is None else float((vectors @ vector).max())
 
 
 class Search:
@@ -122,7 +126,8 @@ class Search:
         coarse.sort(key=lambda item: -(COARSE[0] * item[1] + COARSE[1] * item[2]))
         del coarse[max(count, LOOKED_INTO) :]
         self._sentences.prepare([passage for passage, _, _ in coarse])
-        return [(passage, cosine, self._sentences.nearest(passage, vector), share) for passage, cosine, share in coarse]
+        nearest = self._sentences.nearest
+        return [(passage, cosine, nearest(passage, vector, cosine), share) for passage, cosine, share in coarse]
 
     def _in_context(self, question: str, context: Sequence[str], count: int) -> list[Hit]:
         hits = self._ask(question, question, count)
