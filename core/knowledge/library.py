@@ -20,7 +20,7 @@ FORM = 1
 """Counts up when passages or their vectors come about in another way, so that old indexes are made anew."""
 
 PREPARED = 300
-"""Passages that are made ready before they are asked for."""
+"""So many passages, if there are no more, are made ready before they are asked for."""
 
 
 class Library:
@@ -130,8 +130,8 @@ class Library:
             lock.release()
 
     def _prepare(self) -> None:
-        """Of few documents everything is made ready for the first question; of many, what is asked for."""
-        for passage in self._words.passages[:PREPARED]:
+        """Of few passages everything is made ready for the first question; of many, what is asked for."""
+        for passage in self._words.passages if len(self._words.passages) <= PREPARED else ():
             if self._stop.is_set():
                 return
             with self._turn():
