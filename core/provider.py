@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from animacy.core.models import Model
+from animacy.core.tools.contract import Tool
 
 
 class Settings(BaseModel):
@@ -25,7 +26,8 @@ class CharacterContext:
     `language` is a BCP 47 tag ("en-US"); `voice` the recipe's `character.voice`; `persona` its text; `sample_rate` the
     rate of the character's voice in Hz; `input_sample_rate` that of the microphone; `threads` the most compute threads
     a local model of this provider should use; `sessions` how many visitors it talks with at a time.
-    `folder` is the recipe's: relative paths start there.
+    `folder` is the recipe's: relative paths start there. `tools`
+    is what the character can do; only the llm is told.
     """
 
     name: str
@@ -40,6 +42,7 @@ class CharacterContext:
     threads: int = 2
     sessions: int = 1
     folder: Path = Path()
+    tools: Sequence[Tool] = ()
 
 
 def no_models(_: Any) -> Sequence[Model]:

@@ -14,6 +14,7 @@ from animacy.core.models import Model
 from animacy.core.plugins import REQUIRED_ROLES, ROLES, Plugins, Role, suggestion
 from animacy.core.provider import CharacterContext, Provider, Settings
 from animacy.core.recipe import VOICE_SAMPLE_RATE, Knowledge, PluginSection, Recipe, VideoSection, Vision
+from animacy.core.tools.contract import Tool
 from animacy.core.video.contract import Portrait
 from animacy.core.video.image import load_image
 from animacy.core.yaml_source import Location, Source, read_yaml
@@ -80,11 +81,11 @@ class LoadedRecipe:
         """The same with another choice for a role."""
         return replace(self, chosen={**self.chosen, role: Choice(role, provider, settings)})
 
-    def create(self, choice: Role | Choice) -> Any:
-        """Make what does a job for this character."""
+    def create(self, choice: Role | Choice, *, tools: Sequence[Tool] = ()) -> Any:
+        """Make what does a job for this character; the llm is told of its `tools`."""
         if isinstance(choice, str):
             choice = self.chosen[choice]
-        return choice.provider.create(choice.settings, self.context())
+        return choice.provider.create(choice.settings, replace(self.context(), tools=tuple(tools)))
 
 
 def load_recipe(path: Path, plugins: Plugins) -> LoadedRecipe:
@@ -95,7 +96,7 @@ def load_recipe(path: Path, plugins: Plugins) -> LoadedRecipe:
     _check_image(source)
     source.raise_problems()
     assert recipe is not None
-    chosen = {choice.role: choice for choice in choices if choice.role != "tool"}
+    chosen: dict[Role, Choice] = {choice.role: choice for choice in choices if choice.role != "tool"}
     return LoadedRecipe(path.resolve(), recipe, chosen, tuple(c for c in choices if c.role == "tool"))
 
 

@@ -22,6 +22,16 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ToolReport(Part):
+    """One use of a tool. `result` is what the model was told, `seconds` how long it took."""
+
+    name: str
+    arguments: dict[str, Any]
+    status: Annotated[str, Field(description="done, failed, refused, timed out, cancelled, or asks for a yes.")]
+    result: str
+    seconds: float
+
+
 class TurnReport(Part):
     """One question and its answer. All times but `user_speech_end` count from the end of the user's speech."""
 
@@ -51,6 +61,8 @@ class TurnReport(Part):
     barge_in_ms: Annotated[
         float | None, Field(description="From the voice of who interrupted to the cut; the client's part comes on top.")
     ] = None
+    sources: Annotated[list[str], Field(description="Documents that the answer was given from.")] = []
+    tools: list[ToolReport] = []
 
 
 MOMENTS = (

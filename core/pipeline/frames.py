@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from pipecat.frames.frames import SystemFrame, TTSAudioRawFrame, TTSTextFrame
+from pipecat.frames.frames import LLMContextFrame, SystemFrame, TTSAudioRawFrame, TTSTextFrame
 
+from animacy.core.llm.contract import NO_GROUNDS, Grounds
 from animacy.core.video.contract import RenderedChunk, Viseme
 
 
@@ -27,10 +29,24 @@ class ForeseenTranscriptFrame(SystemFrame):
 
     An stt may send it at every pause. An llm may begin to think about it, and must not let
     anybody hear of that until the turn has really ended with the same words. An empty text says that the sound which
-    just ended held no words: a character that fell silent for it goes on at once.
+    just ended held no words: a character that fell silent for it goes on at once. `notes` are messages that will stand
+    before it: what was found out for this turn on the way, and `grounds` what is known of the answer.
     """
 
     text: str = ""
+    notes: tuple[dict[str, Any], ...] = ()
+    grounds: Grounds = NO_GROUNDS
+
+
+@dataclass
+class GroundedContextFrame(LLMContextFrame):
+    """A conversation to be answered, with what was found out for it.
+
+    Parameters:
+        grounds: what is known of the answer.
+    """
+
+    grounds: Grounds = NO_GROUNDS
 
 
 @dataclass

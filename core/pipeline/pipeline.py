@@ -1,13 +1,15 @@
 """The order of the pipeline, and nothing else knows it.
 
-transport.input -> [echo canceller] -> stt -> turn gate -> user aggregator (VAD + smart turn) -> llm -> tts
--> CharacterVideoProcessor(renderer) -> transport.output -> assistant aggregator. The vision sampler will stand before
-stt, knowledge before llm.
+transport.input -> [echo canceller] -> stt -> turn gate -> user aggregator (VAD + smart turn)
+-> [grounding: knowledge, vision] -> llm (+ tools) -> tts
+-> CharacterVideoProcessor(renderer) -> transport.output -> assistant aggregator.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
@@ -17,9 +19,11 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.services.llm_service import LLMService
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from animacy.core.pipeline.echo import EchoCanceller
+from animacy.core.pipeline.grounding import Grounding, Source
 from animacy.core.pipeline.processor import CharacterVideoProcessor
 from animacy.core.pipeline.transport import Transport
 from animacy.core.pipeline.turns.backchannels import backchannels, phrases_of
@@ -27,6 +31,7 @@ from animacy.core.pipeline.turns.gate import PipelineEnd, TurnGate
 from animacy.core.pipeline.turns.silence import break_silences
 from animacy.core.pipeline.turns.strategies import GateTurnStart, SmartTurnStop
 from animacy.core.recipe import TurnTaking
+from animacy.core.tools.pipecat import ToolBridge
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,11 @@ class Parts:
 
     transport: Transport
     stt: FrameProcessor
-    llm: FrameProcessor
+    llm: LLMService[Any]
     tts: FrameProcessor
     video: CharacterVideoProcessor
+    sources: Sequence[Source] = ()
+    tools: ToolBridge | None = None
 
 
 def build_pipeline(parts: Parts, turn_taking: TurnTaking, context: LLMContext, *, language: str = "en-US") -> Pipeline:
@@ -47,6 +54,8 @@ def build_pipeline(parts: Parts, turn_taking: TurnTaking, context: LLMContext, *
     """
     aggregators = LLMContextAggregatorPair(context, user_params=_user_params(turn_taking))
     parts.video.heard_through(parts.transport)
+    if parts.tools is not None:
+        parts.tools.connect(parts.llm, context)
     ears: list[FrameProcessor] = [parts.stt, _gate(turn_taking, language, parts.video)]
     if turn_taking.echo == "apm":
         canceller = EchoCanceller(parts.video.sample_rate, lambda: parts.transport.playout_delay)
@@ -59,6 +68,7 @@ def build_pipeline(parts: Parts, turn_taking: TurnTaking, context: LLMContext, *
             parts.transport.input(),
             *ears,
             aggregators.user(),
+            *([Grounding(parts.sources)] if parts.sources else []),
             parts.llm,
             parts.tts,
             parts.video,

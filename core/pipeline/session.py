@@ -19,6 +19,7 @@ from pipecat.processors.frameworks.rtvi import RTVIObserverParams
 from pipecat.workers.runner import WorkerRunner
 
 from animacy.core.errors import AnimacyError
+from animacy.core.pipeline.beside import Beside
 from animacy.core.pipeline.loading import Note, Products
 from animacy.core.pipeline.metrics import Metrics
 from animacy.core.pipeline.pipeline import Parts, build_pipeline
@@ -48,10 +49,15 @@ class Session:
     note: Note = print
     metrics: Metrics = field(default_factory=Metrics)
     start_up: dict[str, float] = field(default_factory=dict)
+    _beside: Beside = field(init=False)
+    _products: Products | None = None
     _number: int = 0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _errors: list[BaseException] = field(default_factory=list)
     _failed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._beside = Beside(self.loaded, self.transport)
 
     def stop(self) -> None:
         """End the conversation; what was filmed is kept."""
@@ -72,11 +78,13 @@ class Session:
         finally:
             if parts is not None:
                 await parts.video.runner.close()
+            if self._products is not None:
+                await self._products.close_beside()
             await self.transport.close()
             self.metrics.session_ended(self._number, ended)
 
     async def _load(self) -> Parts:
-        products = Products(self.loaded, self.note)
+        products = self._products = Products(self.loaded, self.note, self._beside.tell)
         try:
             await products.load()
         except BaseException:
@@ -84,7 +92,15 @@ class Session:
             raise
         self.start_up = products.seconds
         video = CharacterVideoProcessor(products.renderer, self.loaded.recipe.video.video_format())
-        return Parts(transport=self.transport, stt=products.stt, llm=products.llm, tts=products.tts, video=video)
+        return Parts(
+            transport=self.transport,
+            stt=products.stt,
+            llm=products.llm,
+            tts=products.tts,
+            video=video,
+            sources=self._beside.sources(products),
+            tools=self._beside.tools(products),
+        )
 
     async def _converse(self, parts: Parts) -> Report:
         transport, recipe = parts.transport, self.loaded.recipe
@@ -134,6 +150,7 @@ class Session:
         return await self._report(parts, timeline, ended, started, time.monotonic() - began)
 
     def _note_turn(self, turn: TurnReport) -> None:
+        turn = self._beside.end_turn(turn)
         self.metrics.turn(turn, self._number)
         if isinstance(self.transport, LiveTransport):
             self.transport.note_turn(turn)
@@ -198,7 +215,7 @@ class Session:
             seconds=round(seconds, 3),
             ended=ended,
             start_up=self.start_up,
-            turns=timeline.reports(),
+            turns=[self._beside.annotated(turn) for turn in timeline.reports()],
             frames=FrameCounts(
                 sent=stats.sent,
                 late=stats.late,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from PIL import Image
 from pipecat.processors.frame_processor import FrameProcessor
 
 from animacy.core.report import TurnReport
 from animacy.core.video.contract import VideoFormat
+from animacy.core.vision.contract import PictureSource
 
 if TYPE_CHECKING:
     from animacy.core.pipeline.host import Host
@@ -54,6 +57,14 @@ class LiveTransport(Transport, Protocol):
 
     def note_turn(self, turn: TurnReport) -> None:
         """A turn was answered, or cut."""
+        ...
+
+    def tell(self, kind: str, data: Mapping[str, Any]) -> bool:
+        """Send a message to the visitor's client; False when nobody is there to take it."""
+        ...
+
+    async def look(self, source: PictureSource) -> Image.Image | None:
+        """The newest picture that the visitor shows there, if there is any."""
         ...
 
 

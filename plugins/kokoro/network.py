@@ -81,7 +81,8 @@ class Network:
             "style": style,
             "speed": np.full(1, speed, np.float32),
         }
-        text, pitch, energy, durations = self._loaded()[0].run([TEXT_FEATURES, PITCH, ENERGY, DURATIONS], feeds)
+        outputs = [TEXT_FEATURES, PITCH, ENERGY, DURATIONS]
+        text, pitch, energy, durations = self._loaded()[0].run(outputs, feeds, _modest())
         return Plan(text, pitch, energy, durations, style)
 
     def decode(self, plan: Plan, start: int, end: int) -> Floats:
@@ -92,13 +93,20 @@ class Network:
             ENERGY: plan.energy[:, 2 * start : 2 * end],
             "style": plan.style,
         }
-        audio: Floats = self._loaded()[1].run(["audio"], feeds)[0].ravel()
+        audio: Floats = self._loaded()[1].run(["audio"], feeds, _modest())[0].ravel()
         return audio[: (end - start) * FRAME]
 
     def _loaded(self) -> tuple[onnxruntime.InferenceSession, onnxruntime.InferenceSession]:
         if self._sessions is None:
             raise RuntimeError("load the network before it is used")
         return self._sessions
+
+
+def _modest() -> onnxruntime.RunOptions:
+    """Give back what a run needed: the longest sentence would be kept for ever."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _session(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:

@@ -12,6 +12,9 @@ from animacy.core.models import Model, ModelSpec, packaged_names, resolve
 from animacy.core.provider import CharacterContext, Provider, Settings
 from animacy.core.shared import Share
 
+ASIDE_TOKENS = 512
+"""Room for what is asked beside the conversation, beyond the instructions."""
+
 
 class LlamaSettings(Settings):
     """What a recipe may say beside `plugin: llama`."""
@@ -36,39 +39,40 @@ def _models(settings: LlamaSettings) -> Sequence[Model]:
 
 
 def _create(settings: LlamaSettings, character: CharacterContext) -> Any:
-    from animacy.plugins.llama.prompt import HELLO, Prompt
+    from animacy.core.llm.prompt import HELLO, cost, prompt_of
+    from animacy.core.llm.service import CharacterLLM
+    from animacy.plugins.llama.model import LlamaModel
     from animacy.plugins.llama.runtime import Runtime
-    from animacy.plugins.llama.service import LlamaLLM
+    from animacy.plugins.llama.tools import instructions
 
-    model = model_of(settings)
+    file = model_of(settings)
     # Two writing threads wait for each other at every layer: beside one other busy thread they come to a crawl.
     threads = settings.threads or max(1, character.threads - 1)
     batch_threads = settings.batch_threads or character.threads
-    prompt = Prompt(
-        character.name, character.persona, character.examples, settings.context_tokens - character.max_answer_tokens
-    )
+    prompt = prompt_of(character, settings.context_tokens)
+    choosing = instructions(character.tools) if character.tools else []
 
     def make() -> Runtime:
-        runtime = Runtime(model, settings.context_tokens, threads, batch_threads, character.sessions)
+        aside = 2 * cost(choosing) + ASIDE_TOKENS if choosing else 0
+        runtime = Runtime(file, settings.context_tokens, threads, batch_threads, character.sessions, aside)
         runtime.load()
         runtime.read([*prompt.prefix, HELLO])
+        if choosing:
+            runtime.read([*choosing, HELLO], slot=1)
         return runtime
 
     limits = (settings.context_tokens, threads, batch_threads, character.sessions)
-    key = ("llama", settings.model, *limits, repr(prompt.prefix))
-    return LlamaLLM(
-        Share(key, make, Runtime.close),
-        prompt,
-        model=model.name,
-        name=character.name,
-        openings=character.openings,
-        language=character.language,
-        max_tokens=character.max_answer_tokens,
-        max_sentences=settings.max_sentences,
+    share = Share(("llama", settings.model, *limits, repr(prompt.prefix), repr(choosing)), make, Runtime.close)
+    model = LlamaModel(
+        share,
+        file.name,
+        prefix=len(prompt.prefix),
+        instructions=choosing,
         temperature=settings.temperature,
         top_p=settings.top_p,
         seed=settings.seed,
     )
+    return CharacterLLM(model, prompt, character, max_sentences=settings.max_sentences)
 
 
 @hookimpl

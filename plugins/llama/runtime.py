@@ -10,7 +10,6 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 from animacy.core.computed import Computed, file_identity
 from animacy.core.errors import ModelError
+from animacy.core.llm.contract import Usage
 from animacy.core.models import Model
 
 KEPT_MIB = 64
@@ -28,16 +28,6 @@ REUSE = 16
 
 STATES = Computed("llama-states", limit=8)
 """What characters' first messages leave in the model's memory: 12 MB each with the default model and 400 tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one answer. `cached` of the prompt's were computed before; `cut_off` when the limit ended it."""
-
-    prompt: int
-    cached: int
-    written: int
-    cut_off: bool
 
 
 class Runtime:
@@ -50,6 +40,7 @@ class Runtime:
         batch_threads: compute threads while reading the prompt.
         conversations: how many alternate. All but one wait computed in memory of their own; with one, there is nothing
             worth keeping but what it reads anyway, and memory does not grow by turns that were dropped.
+        aside_tokens: room for requests of another kind, which then do not evict the conversation.
     """
 
     def __init__(
@@ -59,12 +50,14 @@ class Runtime:
         threads: int = 1,
         batch_threads: int = 2,
         conversations: int = 1,
+        aside_tokens: int = 0,
     ) -> None:
         self.model = model
         self.context_tokens = context_tokens
         self.threads = threads
         self.batch_threads = batch_threads
         self.conversations = conversations
+        self.aside_tokens = aside_tokens
         self._server: Any = None
         self._file = Path()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -85,8 +78,10 @@ class Runtime:
         params = xllamacpp.CommonParams()
         params.model.path = str(file)
         params.verbosity = -1
-        params.n_ctx = self.context_tokens
-        params.n_parallel = 1
+        # Both kinds find what was computed for them by how alike the prompts are.
+        params.n_ctx = self.context_tokens + self.aside_tokens
+        params.n_parallel = 2 if self.aside_tokens else 1
+        params.kv_unified = True
         params.cpuparams.n_threads = self.threads
         params.cpuparams_batch.n_threads = self.batch_threads
         params.cache_ram_mib = KEPT_MIB * (self.conversations - 1)
@@ -104,19 +99,23 @@ class Runtime:
                 "the file may be cut short, or newer than this llama.cpp: copy it again, or pip install -U xllamacpp",
             ) from error
 
-    def read(self, messages: Sequence[Mapping[str, str]]) -> Usage | None:
-        """Read a conversation that others will begin with, or remember having read it at an earlier start."""
-        key = (file_identity(self._file), version("xllamacpp"), self.context_tokens, [dict(m) for m in messages])
+    def read(self, messages: Sequence[Mapping[str, Any]], slot: int = 0) -> Usage | None:
+        """Read a conversation that others will begin with, or remember having read it at an earlier start.
+
+        `slot` 1 is for what is asked aside.
+        """
+        room = (self.context_tokens, self.aside_tokens, slot)
+        key = (file_identity(self._file), version("xllamacpp"), room, [dict(m) for m in messages])
         known = STATES.find(*key)
-        is_known = known is not None and self._restore(known)
-        usage = self.write(messages, lambda _: None, threading.Event(), max_tokens=1)
-        if not is_known and (state := self._state()) is not None:
+        is_known = known is not None and self._restore(known, slot)
+        usage = self.write(messages, lambda _: None, threading.Event(), max_tokens=1, id_slot=slot)
+        if not is_known and (state := self._state(slot)) is not None:
             STATES.add(state, *key)
         return usage
 
     def write(
         self,
-        messages: Sequence[Mapping[str, str]],
+        messages: Sequence[Mapping[str, Any]],
         on_text: Callable[[str], None],
         stop: threading.Event,
         **options: Any,
@@ -161,34 +160,34 @@ class Runtime:
             self._folder.cleanup()
             self._folder = None
 
-    def _restore(self, state: Path) -> bool:
+    def _restore(self, state: Path, slot: int) -> bool:
         assert self._folder is not None
         copy = Path(self._folder.name, "state")
         try:
             shutil.copyfile(state, copy)
-            return self._slot("restore")
+            return self._slot(slot, "restore")
         except OSError:
             return False
         finally:
             copy.unlink(missing_ok=True)
 
-    def _state(self) -> bytes | None:
+    def _state(self, slot: int) -> bytes | None:
         assert self._folder is not None
         written = Path(self._folder.name, "state")
         try:
-            return written.read_bytes() if self._slot("save") else None
+            return written.read_bytes() if self._slot(slot, "save") else None
         except OSError:
             return None
         finally:
             written.unlink(missing_ok=True)
 
-    def _slot(self, action: str) -> bool:
+    def _slot(self, slot: int, action: str) -> bool:
         """Save the model's memory to the folder, or restore it; the library offers that by HTTP only."""
         address = urlsplit(self._server.listening_address)
         connection = HTTPConnection(address.hostname or "", address.port, timeout=30)
         try:
             headers = {"Authorization": f"Bearer {self._password}", "Content-Type": "application/json"}
-            connection.request("POST", f"/slots/0?action={action}", json.dumps({"filename": "state"}), headers)
+            connection.request("POST", f"/slots/{slot}?action={action}", json.dumps({"filename": "state"}), headers)
             return connection.getresponse().status == 200
         except (OSError, HTTPException):
             return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 from pipecat.frames.frames import (
@@ -20,7 +20,8 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-PictureSource = Literal["camera", "screen"]
+from animacy.core.vision.contract import PictureSource
+
 WAITING_SECONDS = 1.0
 """Sound that may wait for the pipeline; what comes faster than that is not a microphone."""
 ABSENCE = 0.25

@@ -37,7 +37,7 @@ class Narrator:
     """
 
     def __init__(
-        self, video: VideoFormat, tell: Callable[[dict[str, Any]], None], playout_delay: Callable[[], float]
+        self, video: VideoFormat, tell: Callable[[dict[str, Any]], object], playout_delay: Callable[[], float]
     ) -> None:
         self.state = CharacterState.LISTENING
         self._video, self._tell, self._playout_delay = video, tell, playout_delay

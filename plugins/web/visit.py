@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from animacy.core.pipeline.metrics import Metrics
 from animacy.core.pipeline.transport import LiveTransport
-from animacy.core.report import TurnReport
 from animacy.core.video.contract import VideoFormat
-from animacy.plugins.web.ears import Ears, PictureSource
+from animacy.core.vision.contract import PictureSource
+from animacy.plugins.web.ears import Ears
 from animacy.plugins.web.encoder import AudioCodec, SoundDecoder, VideoCodec
 from animacy.plugins.web.link import Link
-from animacy.plugins.web.protocol import LABEL, CloseCode, Hello, Kind, Packet, ProtocolError, message
+from animacy.plugins.web.protocol import CloseCode, Hello, Kind, Packet, ProtocolError, message
 from animacy.plugins.web.stage import Stage
+from animacy.plugins.web.visitor import Conversation
 
 USUAL_DELAY = 0.12
 """Seconds until a chunk is heard at the client, before it has told."""
-LONGEST_DELAY = 2.0
 _SOURCES: dict[Kind, PictureSource] = {Kind.CAMERA: "camera", Kind.SCREEN: "screen"}
 
 
@@ -45,7 +44,7 @@ class Visitor(LiveTransport, Protocol):
         ...
 
 
-class Visit:
+class Visit(Conversation):
     """Satisfies animacy.core.pipeline.transport.LiveTransport.
 
     The connection may break and be taken up again within `grace` seconds; meanwhile the character goes on.
@@ -56,13 +55,11 @@ class Visit:
         metrics: what the client measures goes there.
     """
 
-    greets = True
-
     def __init__(self, input_rate: int, grace: float, metrics: Metrics) -> None:
-        self.token = secrets.token_urlsafe(18)
-        self.playout_delay = USUAL_DELAY
-        self.junk = 0
         self._ears = Ears(input_rate)
+        super().__init__(self._ears, metrics, USUAL_DELAY)
+        self._handlers["keyframe"] = lambda _: self.output().want_key_frame()
+        self._token = secrets.token_urlsafe(18)
         self._rate, self._grace, self._metrics = input_rate, grace, metrics
         self._stage: Stage | None = None
         self._link: Link | None = None
@@ -71,6 +68,11 @@ class Visit:
         self._away: asyncio.TimerHandle | None = None
         self._decoder: SoundDecoder | None = None
         self._visited = False
+
+    @property
+    def token(self) -> str:
+        """Names the conversation."""
+        return self._token
 
     @property
     def away(self) -> bool:
@@ -98,10 +100,6 @@ class Visit:
     async def close(self) -> None:
         """Nobody is waited for any more. The connection is the server's to close."""
         self.leave()
-
-    def note_turn(self, turn: TurnReport) -> None:
-        """Show the visitor where the time of the turn went."""
-        self._tell(message("waterfall", **turn.model_dump(mode="json")))
 
     def leave(self) -> None:
         """The visit is over."""
@@ -157,24 +155,6 @@ class Visit:
         else:
             raise ProtocolError(f"a client sends no {packet.kind.name}")
 
-    async def take_text(self, text: dict[str, Any]) -> None:
-        """A text message of the client. What is not known is ignored."""
-        if text["label"] != LABEL:
-            await self._ears.take_message(text)
-            return
-        handlers: dict[str, Callable[[dict[str, Any]], Any]] = {
-            "ping": lambda data: self._tell(message("pong", t=data.get("t"))),
-            "stats": self._take_stats,
-            "flushed": self._metrics.flushed,
-            "keyframe": lambda _: self.output().want_key_frame(),
-            "bye": lambda _: self.leave(),
-            "looked_away": lambda data: self._ears.look_away("screen" if data.get("source") == "screen" else "camera"),
-        }
-        if text["type"] == "interrupt":
-            await self._ears.interrupt()
-        elif (handle := handlers.get(text["type"])) is not None:
-            handle(text["data"])
-
     def _samples(self, payload: bytes) -> bytes:
         if self._decoder is None:
             return payload[: len(payload) // 2 * 2]
@@ -183,17 +163,10 @@ class Visit:
         except ValueError as error:
             raise ProtocolError(str(error)) from None
 
-    def _take_stats(self, data: dict[str, Any]) -> None:
-        self._metrics.client_stats(data, self.token)
-        buffered, rtt = data.get("buffer_ms"), data.get("rtt_ms")
-        if isinstance(buffered, int | float) and isinstance(rtt, int | float):
-            delay = (buffered + rtt / 2) / 1000
-            if 0 <= delay <= LONGEST_DELAY:
-                self.playout_delay += 0.3 * (delay - self.playout_delay)
-
-    def _tell(self, text: dict[str, Any]) -> None:
+    def _send(self, text: dict[str, Any]) -> bool:
         if self._link is not None:
             self._link.tell(text)
+        return self._link is not None
 
     def _stop_waiting(self) -> None:
         if self._away is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ class Recogniser:
         if self._whisper is not None:
             return
         folder = self.model.ensure()
+        # Read once by oneDNN, which would keep compiled code for every length of speech that it ever saw: half a
+        # megabyte a sentence, up to a thousand of them. Making it anew costs nothing that could be measured.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "0")
         # Imported here, in the caller's thread: it takes a second.
         from faster_whisper import WhisperModel
         from faster_whisper.tokenizer import Tokenizer

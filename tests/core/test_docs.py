@@ -8,12 +8,18 @@ import re
 import yaml
 
 from animacy.core import hookspecs
-from animacy.core.recipe import Character, Idle, Limits, Recipe, TurnTaking
+from animacy.core.recipe import Character, Idle, Knowledge, Limits, Recipe, TurnTaking, Vision
 from animacy.core.recipe_loader import load_recipe
 from tests.conftest import ROOT, animacy
 
 DOCS = ROOT / "docs"
-SECTIONS = (("turn_taking", TurnTaking), ("turn_taking.idle", Idle), ("limits", Limits))
+SECTIONS = (
+    ("turn_taking", TurnTaking),
+    ("turn_taking.idle", Idle),
+    ("limits", Limits),
+    ("knowledge", Knowledge),
+    ("vision", Vision),
+)
 
 
 def test_every_hook_is_documented_with_its_arguments():
@@ -59,13 +65,17 @@ def test_the_sample_plugin_is_the_tested_one():
 
 
 def test_the_readme_recipe_loads(tmp_path, plugins):
-    text = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert text
+    who, more = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     image = next((ROOT / "recipes" / "iris").glob("image.*"))
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(text[1].replace("image.jpg", str(image)))
-    assert yaml.safe_load(text[1])["character"]["name"] == "Iris"
-    assert load_recipe(recipe, plugins).recipe.character.name == "Iris"
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    recipe.write_text(who.replace("image.jpg", str(image)) + more)
+    assert yaml.safe_load(who)["character"]["name"] == "Iris"
+    loaded = load_recipe(recipe, plugins)
+    assert loaded.recipe.character.name == "Iris"
+    assert [choice.provider.name for choice in loaded.tools] == ["client_event"]
+    assert {"knowledge", "embedding", "vision"} <= set(loaded.chosen)
 
 
 def test_every_command_is_in_the_readme():

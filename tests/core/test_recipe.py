@@ -85,7 +85,6 @@ def test_the_message_can_be_clicked(picture, plugins):
         ("character: !!python/object/apply:os.system ['true']\n", "not allowed"),
         ("name: x\nname: y\n", "is given twice"),
         ("x: " + "[" * 60 + "]" * 60 + "\n", "nested too deeply"),
-        ("knowledge: {}\n", "not supported by this version"),
     ],
 )
 def test_broken_yaml(picture, plugins, text, says):

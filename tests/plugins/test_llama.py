@@ -25,15 +25,16 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.tests.utils import SleepFrame, run_test
 
 from animacy.core.errors import ModelError
+from animacy.core.llm.prompt import HELLO, Prompt, cost, prompt_of
+from animacy.core.llm.service import CharacterLLM
+from animacy.core.llm.shaping import Claims, Ending
 from animacy.core.models import LocalModel, cache_dir, packaged
 from animacy.core.pipeline.frames import ForeseenTranscriptFrame
 from animacy.core.provider import CharacterContext
 from animacy.core.shared import Share
 from animacy.plugins.llama import LlamaSettings, llm_providers
-from animacy.plugins.llama.prompt import HELLO, Prompt, cost
+from animacy.plugins.llama.model import LlamaModel
 from animacy.plugins.llama.runtime import Runtime, gguf_file
-from animacy.plugins.llama.service import LlamaLLM
-from animacy.plugins.llama.shaping import Claims, Ending
 
 PERSONA = "You are Iris, a warm guide at the Lantern House, a small museum of the sea. It is open from ten to five."
 EXAMPLES = [("hello there", "Hello! Lovely to see you at the Lantern House.")]
@@ -42,7 +43,7 @@ STORY = "Tell me a very long story about the sea, with many sailors and many sto
 
 @pytest.fixture(scope="module")
 def tiny():
-    runtime = Runtime(packaged("smollm2-135m"), context_tokens=1024)
+    runtime = Runtime(packaged("smollm2-135m"), context_tokens=1024, conversations=2)
     runtime.load()
     return runtime
 
@@ -54,15 +55,19 @@ def default():
     return runtime
 
 
-def make_service(runtime, **options):
-    prompt = Prompt("Iris", PERSONA, EXAMPLES, runtime.context_tokens - options.get("max_tokens", 96))
+def make_service(runtime, *, max_tokens=96, max_sentences=3, openings=(), temperature=0.4):
+    character = CharacterContext(
+        "Iris", persona=PERSONA, examples=EXAMPLES, openings=openings, max_answer_tokens=max_tokens
+    )
+    prompt = prompt_of(character, runtime.context_tokens)
 
     def make():
         runtime.read([*prompt.prefix, HELLO])
         return runtime
 
     share = Share(("llama", runtime.model.name, PERSONA), make)
-    return LlamaLLM(share, prompt, **{"model": runtime.model.name, "name": "Iris", "seed": 3, **options})
+    model = LlamaModel(share, runtime.model.name, temperature=temperature, seed=3)
+    return CharacterLLM(model, prompt, character, max_sentences=max_sentences)
 
 
 def ask(*turns):
@@ -262,7 +267,7 @@ async def test_the_opening_needs_no_model_at_all(tiny):
     service = make_service(tiny, openings=OPENINGS)
     await service.load()
     begun, go_on = asyncio.Event(), threading.Event()
-    busy = asyncio.ensure_future(service._runtime.run(go_on.wait, 30))
+    busy = asyncio.ensure_future(service._chat._runtime.run(go_on.wait, 30))
 
     @service.event_handler("on_after_push_frame")
     async def said(_, frame):
@@ -396,9 +401,9 @@ async def test_provider():
     provider = llm_providers()
     assert [model.name for model in provider.models(LlamaSettings())] == ["qwen2.5-coder-1.5b"]
     made = provider.create(LlamaSettings(), CharacterContext("Iris", persona=PERSONA, examples=EXAMPLES, threads=2))
-    assert isinstance(made, LlamaLLM)
+    assert isinstance(made, CharacterLLM)
     await made.load()
-    assert (made._runtime.value.threads, made._runtime.value.batch_threads) == (1, 2)
+    assert (made._chat._runtime.value.threads, made._chat._runtime.value.batch_threads) == (1, 2)
     await made.cleanup()
 
 
@@ -503,6 +508,6 @@ def test_content_in_parts_and_the_persona_twice():
     prompt = Prompt("Iris", PERSONA, (), 800)
     parts = [{"type": "text", "text": "Look"}, {"type": "image_url", "image_url": {"url": "data:"}}]
     messages = prompt.messages(
-        [{"role": "system", "content": PERSONA}, {"role": "user", "content": parts}, {"role": "tool", "content": "x"}]
+        [{"role": "system", "content": PERSONA}, {"role": "user", "content": parts}, {"role": "critic", "content": "x"}]
     )
     assert messages[len(prompt.prefix) :] == [{"role": "user", "content": "Look"}]

@@ -11,7 +11,8 @@ from PIL import Image
 from pipecat.frames.frames import Frame, StartFrame
 from pipecat.processors.frame_processor import FrameDirection
 
-from animacy.plugins.web.ears import Ears, PictureSource
+from animacy.core.vision.contract import PictureSource
+from animacy.plugins.web.ears import Ears
 from animacy.plugins.web.rtc.connection import CharacterConnection
 
 LISTEN_SECONDS = 1.0

@@ -26,7 +26,7 @@ class RtcStage(FrameProcessor):
     """Gives chunks to a playout as soon as `connected` is set; they are refused before, for nobody would see them."""
 
     def __init__(
-        self, playout: Playout, narrator: Narrator, connected: asyncio.Event, tell: Callable[[dict[str, Any]], None]
+        self, playout: Playout, narrator: Narrator, connected: asyncio.Event, tell: Callable[[dict[str, Any]], object]
     ) -> None:
         super().__init__()
         self._playout, self._narrator, self._connected, self._tell = playout, narrator, connected, tell

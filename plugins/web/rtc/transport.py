@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from animacy.core.pipeline.metrics import Metrics
-from animacy.core.report import TurnReport
 from animacy.core.threads import worker
 from animacy.core.video.contract import VideoFormat
 from animacy.plugins.web.narration import Narrator
-from animacy.plugins.web.protocol import LABEL, CloseCode, ProtocolError, check, message
+from animacy.plugins.web.protocol import CloseCode, ProtocolError, check, message
 from animacy.plugins.web.rtc.connection import CharacterConnection
 from animacy.plugins.web.rtc.ears import RtcEars
 from animacy.plugins.web.rtc.output import RtcStage
 from animacy.plugins.web.rtc.playout import Playout, PlayoutCounts
+from animacy.plugins.web.visitor import Conversation
 
 USUAL_DELAY = 0.15
 """Seconds until a chunk is heard at the client, before it has told."""
-LONGEST_DELAY = 2.0
 GOOD_BYE_SECONDS = 0.1
 """The last words over the data channel need a moment to leave before the connection is closed."""
 
 
-class RtcTransport:
+class RtcTransport(Conversation):
     """Satisfies animacy.core.pipeline.transport.LiveTransport.
 
     The visit ends with the connection; a client that changes networks renegotiates instead. Like a socket, the
@@ -37,17 +35,15 @@ class RtcTransport:
         character: `name` and `language`, for the welcome.
     """
 
-    greets = True
     away = False
 
     def __init__(
         self, connection: CharacterConnection, input_rate: int, metrics: Metrics, character: dict[str, str]
     ) -> None:
-        self.playout_delay = USUAL_DELAY
-        self.junk = 0
-        self._token = connection.pc_id
-        self._connection, self._metrics, self._character = connection, metrics, character
         self._ears = RtcEars(input_rate, connection)
+        super().__init__(self._ears, metrics, USUAL_DELAY)
+        self._token = connection.pc_id
+        self._connection, self._character = connection, character
         self._stage: RtcStage | None = None
         self._playout: Playout | None = None
         self._pen = worker("rtc encoder")
@@ -84,10 +80,10 @@ class RtcTransport:
     async def open(self, video: VideoFormat) -> None:
         """Make ready to send."""
         self._playout = Playout(video)
-        narrator = Narrator(video, self._tell, lambda: self.playout_delay)
-        self._stage = RtcStage(self._playout, narrator, self._connected, self._tell)
+        narrator = Narrator(video, self._send, lambda: self.playout_delay)
+        self._stage = RtcStage(self._playout, narrator, self._connected, self._send)
         self._connection.perform(self._playout, video, self._pen)
-        self._tell(message("welcome", **self._welcome(video)))
+        self._send(message("welcome", **self._welcome(video)))
 
     async def wait_done(self) -> None:
         """Return when the visitor has said good-bye or the connection is gone."""
@@ -105,7 +101,7 @@ class RtcTransport:
         """The conversation has ended: tell the visitor, if there is one, and hang up without waiting for it."""
         self.leave()
         if self._leaving is None:
-            self._tell(message("bye", reason=reason, message=text))
+            self._send(message("bye", reason=reason, message=text))
             self._leaving = asyncio.create_task(self._hang_up(), name="rtc hang up")
 
     async def hang_up(self) -> None:
@@ -113,10 +109,6 @@ class RtcTransport:
         self.say_good_bye("closing", "")
         if self._leaving is not None:
             await self._leaving
-
-    def note_turn(self, turn: TurnReport) -> None:
-        """Show the visitor where the time of the turn went."""
-        self._tell(message("waterfall", **turn.model_dump(mode="json")))
 
     def _welcome(self, video: VideoFormat) -> dict[str, Any]:
         codec = self._connection.video_codec
@@ -129,9 +121,10 @@ class RtcTransport:
             "audio": {"codec": "opus", "sample_rate": video.sample_rate},
         }
 
-    def _tell(self, text: dict[str, Any]) -> None:
+    def _send(self, text: dict[str, Any]) -> bool:
         if self._leaving is None:
             self._connection.send_app_message(text)
+        return self._leaving is None
 
     async def _hang_up(self) -> None:
         if self._connection.pc.connectionState == "connected":
@@ -159,24 +152,4 @@ class RtcTransport:
         except ProtocolError:
             self.junk += 1
             return
-        if text["label"] != LABEL:
-            await self._ears.take_message(text)
-            return
-        handlers: dict[str, Callable[[dict[str, Any]], Any]] = {
-            "ping": lambda data: self._tell(message("pong", t=data.get("t"))),
-            "stats": self._take_stats,
-            "flushed": self._metrics.flushed,
-            "bye": lambda _: self.leave(),
-        }
-        if text["type"] == "interrupt":
-            await self._ears.interrupt()
-        elif (handle := handlers.get(text["type"])) is not None:
-            handle(text["data"])
-
-    def _take_stats(self, data: dict[str, Any]) -> None:
-        self._metrics.client_stats(data, self._connection.pc_id)
-        buffered, rtt = data.get("buffer_ms"), data.get("rtt_ms")
-        if isinstance(buffered, int | float) and isinstance(rtt, int | float):
-            delay = (buffered + rtt / 2) / 1000
-            if 0 <= delay <= LONGEST_DELAY:
-                self.playout_delay += 0.3 * (delay - self.playout_delay)
+        await self.take_text(text)

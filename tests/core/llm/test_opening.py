@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animacy.plugins.llama.opening import Opening, Openings, grammar
-from animacy.plugins.llama.questions import is_question
+from animacy.core.llm.opening import Opening, Openings
+from animacy.core.llm.questions import is_question
+from animacy.plugins.llama.grammar import begins_with
 
 OPENINGS = ["Ah, good question!", "Oh, I love that one!", "Oh, hello!", "Well, let me see."]
 
@@ -40,7 +41,7 @@ def test_without_openings_everything_passes():
 
 
 def test_the_grammar_quotes():
-    assert '"Say \\"hi\\"!"' in grammar(['Say "hi"!'])
+    assert '"Say \\"hi\\"!"' in begins_with(['Say "hi"!'])
 
 
 @given(st.sampled_from(OPENINGS), st.text("abc .!,", min_size=1, max_size=30), st.lists(st.integers(1, 9), max_size=20))

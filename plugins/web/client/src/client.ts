@@ -7,7 +7,15 @@ import { Eye } from "./eye";
 import { Microphone } from "./microphone";
 import { Player } from "./player";
 import type { Playout, Surroundings } from "./playout";
-import { type CharacterState, message, type ServerMessage, type Welcome } from "./protocol";
+import {
+  type CharacterState,
+  type ClientEvent,
+  message,
+  type PageAction,
+  type Passage,
+  type ServerMessage,
+  type Welcome,
+} from "./protocol";
 import { RtcConnection } from "./rtc";
 import { RtcPlayout } from "./rtcplayout";
 import { type Abilities, Session, type SessionState } from "./session";
@@ -30,6 +38,14 @@ export interface ClientEvents {
   turn(): void;
   /** A microphone, camera or screen is on, off, refused. */
   device(): void;
+  /** A tool of the character tells the page something. */
+  event(event: ClientEvent): void;
+  /** It wants something done in the page; false when that is not within its reach. */
+  action(action: PageAction): boolean;
+  /** The passages that the answer rests on; empty for one that rests on none. */
+  sources(passages: Passage[]): void;
+  /** It looks at a picture of the camera or the screen. */
+  looking(source: "camera" | "screen"): void;
   /** Something the user should know, in a sentence. */
   notice(text: string): void;
 }
@@ -53,6 +69,8 @@ export class Client {
   character: CharacterState = "listening";
   welcome: Welcome | null = null;
   flushes = 0;
+  /** Client events that came, and page actions that were done and refused. */
+  readonly done = { events: 0, actions: 0, refused: 0 };
   session: Session | null = null;
   playout: Playout | null = null;
   readonly #addresses: Addresses;
@@ -177,6 +195,20 @@ export class Client {
         break;
       case "video":
         this.playout?.format(text.data);
+        break;
+      case "client-event":
+        this.done.events += 1;
+        this.#events.event(text.data);
+        break;
+      case "page-action":
+        if (this.#events.action(text.data)) this.done.actions += 1;
+        else this.done.refused += 1;
+        break;
+      case "sources":
+        this.#events.sources(text.data.sources);
+        break;
+      case "looking":
+        this.#events.looking(text.data.source);
         break;
       case "rtvi":
         this.#takeRtvi(text.data.type, text.data.data);

@@ -2,6 +2,7 @@
 
 import type { Line } from "./captions";
 import { make } from "./dom";
+import type { Passage } from "./protocol";
 
 const MOST_LINES = 200;
 /** Nearer to the end than this, in pixels, the reader wants to see what comes. */
@@ -37,6 +38,23 @@ export class Log {
     // A screen reader reads the line when it is complete, not every word of it again.
     row.setAttribute("aria-busy", String(line.open));
     row.hidden = line.text === "" && line.interim === "";
+    if (this.#following) this.#follow();
+  }
+
+  /** Say below the newest answer which documents it rests on. */
+  cite(passages: readonly Passage[]): void {
+    this.#box.querySelector(".sources:last-child")?.remove();
+    if (passages.length === 0) return;
+    const list = make("details", "sources");
+    const names = [...new Set(passages.map((passage) => passage.source))];
+    list.append(make("summary", "", `From ${names.join(", ")}`));
+    for (const passage of passages) {
+      const row = make("p");
+      if (passage.headings.length > 0) row.append(make("b", "", `${passage.headings.join(" › ")} `));
+      row.append(passage.text);
+      list.append(row);
+    }
+    this.#box.append(list);
     if (this.#following) this.#follow();
   }
 

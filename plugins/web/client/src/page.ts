@@ -1,5 +1,7 @@
 /** The page: what the client does, as one sees it. */
 
+import { perform } from "./actions";
+import { Board } from "./board";
 import { Client } from "./client";
 import type { ConnectionKind } from "./connection";
 import { Controls } from "./controls";
@@ -13,6 +15,7 @@ import { expose } from "./watch";
 
 const NOTICE_MS = 8000;
 const LATENCY_MS = 1000;
+const LOOK_MS = 2500;
 const MOODS: Record<CharacterState, string> = { listening: "Listening", thinking: "Thinking", speaking: "Speaking" };
 
 interface Config {
@@ -26,8 +29,10 @@ const stage = element("stage");
 const start = element<HTMLButtonElement>("start");
 const input = element<HTMLInputElement>("text");
 const log = new Log(element("log"));
+const board = new Board(element("board"));
 let name = "the character";
 let noticeTimer = 0;
+let lookTimer = 0;
 
 void main();
 
@@ -69,6 +74,10 @@ function converse(kind: ConnectionKind): void {
     line: (line) => log.show(line),
     turn: () => showTurns(client.turns),
     device: () => controls.show(),
+    event: (event) => board.show(event),
+    action: ({ action, target }) => perform(document, action, target),
+    sources: (passages) => log.cite(passages),
+    looking: showLooking,
     notice: showNotice,
   });
   const controls = new Controls(client, showNotice);
@@ -185,6 +194,14 @@ function showLatency(client: Client): void {
   element("latency-text").textContent = ping;
   element("response-text").textContent = response === null ? "" : ` · answer in ${seconds(response)}`;
   pill.title = "Round trip to the server, and how long the last answer took";
+}
+
+function showLooking(source: "camera" | "screen"): void {
+  const eye = element("looking");
+  eye.textContent = source === "screen" ? "Looking at your screen" : "Looking at your camera";
+  eye.hidden = false;
+  clearTimeout(lookTimer);
+  lookTimer = window.setTimeout(() => (eye.hidden = true), LOOK_MS);
 }
 
 function showNotice(text: string): void {

@@ -4,6 +4,8 @@
  * What is not of the protocol comes back as null, never as an exception; whoever reads counts and drops it.
  */
 
+import { ACTIONS, type Action } from "./actions";
+
 export const SUBPROTOCOL = "animacy.v1";
 export const LABEL = "animacy";
 export const RTVI_LABEL = "rtvi-ai";
@@ -95,6 +97,7 @@ export interface Welcome {
 }
 
 export type CharacterState = "listening" | "thinking" | "speaking";
+const MOST_SOURCES = 16;
 const STATES: readonly string[] = ["listening", "thinking", "speaking"];
 
 /** A turn of the report: seconds after the end of the user's speech, null for what never came. */
@@ -125,8 +128,32 @@ export type ServerMessage =
   | { type: "state"; data: { state: CharacterState } }
   | { type: "waterfall"; data: Waterfall }
   | { type: "video"; data: VideoFormat }
+  | { type: "client-event"; data: ClientEvent }
+  | { type: "page-action"; data: PageAction }
+  | { type: "sources"; data: { sources: Passage[] } }
+  | { type: "looking"; data: { source: "camera" | "screen" } }
   | { type: "bye"; data: { reason: string; message: string } }
   | { type: "rtvi"; data: { type: string; data: Fields } };
+
+/** Something that a tool of the character tells the page. */
+export interface ClientEvent {
+  name: string;
+  arguments: Fields;
+  call: string;
+}
+
+export interface PageAction {
+  action: Action;
+  target: string;
+  call: string;
+}
+
+/** A passage of a document that an answer was given from. */
+export interface Passage {
+  source: string;
+  headings: string[];
+  text: string;
+}
 
 /** A text message of the client. */
 export interface ClientMessage {
@@ -219,9 +246,43 @@ const readers: Record<string, (data: Fields) => ServerMessage | null> = {
     return video === null ? null : { type: "video", data: video };
   },
   bye: (data) => ({ type: "bye", data: readReason(data) }),
+  "client-event"(data) {
+    const name = toolName(data.name);
+    const call = text(data.call, 64);
+    if (name === null || call === null || !isFields(data.arguments)) return null;
+    return { type: "client-event", data: { name, arguments: data.arguments, call } };
+  },
+  "page-action"(data) {
+    const action = ACTIONS.find((known) => known === data.name);
+    const target = isFields(data.arguments) ? text(data.arguments.target, 100) : null;
+    const call = text(data.call, 64);
+    if (action === undefined || target === null || target === "" || call === null) return null;
+    return { type: "page-action", data: { action, target, call } };
+  },
+  sources(data) {
+    if (!Array.isArray(data.sources) || data.sources.length > MOST_SOURCES) return null;
+    const sources = data.sources.map(readPassage);
+    return sources.some((passage) => passage === null)
+      ? null
+      : { type: "sources", data: { sources: sources as Passage[] } };
+  },
+  looking: ({ source }) => (source === "camera" || source === "screen" ? { type: "looking", data: { source } } : null),
 };
 /** A map, for an object has members that nobody put there. */
 const READERS = new Map(Object.entries(readers));
+
+function readPassage(found: unknown): Passage | null {
+  if (!isFields(found)) return null;
+  const source = text(found.source, 400);
+  const words = text(found.text, 4000);
+  const headings = Array.isArray(found.headings) ? found.headings.map((heading) => text(heading, 400)) : [];
+  if (source === null || words === null || headings.includes(null)) return null;
+  return { source, headings: headings as string[], text: words };
+}
+
+function toolName(found: unknown): string | null {
+  return typeof found === "string" && /^[a-z][a-z0-9_]{0,63}$/.test(found) ? found : null;
+}
 
 function readVideo(found: unknown): VideoFormat | null {
   if (!isFields(found)) return null;

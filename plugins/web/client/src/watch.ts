@@ -54,6 +54,7 @@ export function expose(client: Client): void {
       shown: 0,
       ...client.playout?.peek(),
       flushes: client.flushes,
+      ...client.done,
       rtt_ms: client.session?.rtt ?? null,
       reconnects: client.session?.reconnects ?? 0,
       junk: (client.session?.junk ?? 0) + (client.session?.connection?.junk ?? 0),

@@ -68,6 +68,20 @@ describe("text messages", () => {
     });
   });
 
+  it("of tools, documents and looks are read", () => {
+    const event = { name: "show_card", arguments: { title: "Blue" }, call: "a1" };
+    expect(said("client-event", event)).toEqual({ type: "client-event", data: event });
+    expect(said("page-action", { name: "click", arguments: { target: "map" }, call: "a1" })).toEqual({
+      type: "page-action",
+      data: { action: "click", target: "map", call: "a1" },
+    });
+    expect(said("sources", { sources: [{ source: "a.md", headings: ["A"], text: "b", score: 0.8 }] })).toEqual({
+      type: "sources",
+      data: { sources: [{ source: "a.md", headings: ["A"], text: "b" }] },
+    });
+    expect(said("looking", { source: "screen" })).toEqual({ type: "looking", data: { source: "screen" } });
+  });
+
   it("of WebRTC's welcome need no codec string", () => {
     const video = { ...WELCOME.video, codec: "vp8", codec_string: undefined };
     expect(said("welcome", { ...WELCOME, video })).toMatchObject({ data: { video: { codecString: null } } });
@@ -83,6 +97,12 @@ describe("text messages", () => {
     ["caption", { turn: 0, pts: 1 }],
     ["state", { state: "dancing" }],
     ["pong", { t: "now" }],
+    ["client-event", { name: "show_card", call: "a" }],
+    ["client-event", { name: "Show card!", arguments: {}, call: "a" }],
+    ["page-action", { name: "remove", arguments: { target: "map" }, call: "a" }],
+    ["page-action", { name: "click", arguments: {}, call: "a" }],
+    ["sources", { sources: [{ source: "a.md" }] }],
+    ["looking", { source: "kitchen" }],
     ["video", { codec: "h264", width: -1, height: 2, fps: 24 }],
   ])("that are malformed are refused: %s %j", (type, data) => {
     expect(said(type, data)).toBeNull();

@@ -6,16 +6,9 @@ Where nothing was asked, the model chooses among them as its first words.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from animacy.plugins.llama.questions import is_question
-
-_REST = r"[^ \t\n.,;:!?*#`-] [^\n]*"
-"""An answer goes on after its opening, on the same line."""
-
-GOES_ON = f'root ::= " " {_REST}'
-"""A grammar (GBNF, llama.cpp) for what follows an opening that was said already."""
+from animacy.core.llm.questions import is_question
 
 
 class Openings:
@@ -46,12 +39,6 @@ class Openings:
         if opening in self._all:
             self._last = opening
             self._next = (self._all.index(opening) + 1) % len(self._all)
-
-
-def grammar(openings: Sequence[str]) -> str:
-    """A grammar (GBNF, llama.cpp) for answers that begin with one of the openings and go on with something else."""
-    choices = " | ".join(json.dumps(opening, ensure_ascii=False) for opening in openings)
-    return f'root ::= ({choices}) " " {_REST}'
 
 
 class Opening:

@@ -1,0 +1,171 @@
+"""A server with OpenAI's chat completions as a model that speaks for a character."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import openai
+from openai import AsyncOpenAI
+
+from animacy.core.errors import ModelError
+from animacy.core.llm.contract import Event, Message, Request, ToolCall, Usage
+from animacy.core.llm.prompt import goes_on
+from animacy.core.tools.contract import Tool
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that arrives in pieces."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class OpenAIModel:
+    """Implements `animacy.core.llm.contract.ChatModel` through the official SDK.
+
+    Parameters:
+        name: the server's name for the model.
+        base_url, api_key: where it is, and what it wants to see.
+        temperature: None for the server's default.
+        timeout: seconds without a word.
+        calls_tools: whether to offer tools.
+    """
+
+    chooses_openings = False
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        api_key: str,
+        *,
+        temperature: float | None = None,
+        timeout: float = 20.0,
+        calls_tools: bool = True,
+    ) -> None:
+        self.name = name
+        self._url, self._key, self._timeout = base_url, api_key, timeout
+        self._temperature, self._calls_tools = temperature, calls_tools
+        self._client: AsyncOpenAI | None = None
+
+    async def load(self) -> None:
+        """Make ready; the server is asked when there is something to answer."""
+        if self._client is None:
+            # One more try at once is all that somebody who waits for an answer has time for.
+            self._client = AsyncOpenAI(base_url=self._url, api_key=self._key, timeout=self._timeout, max_retries=1)
+
+    async def stream(self, request: Request, stop: threading.Event) -> AsyncIterator[Event]:
+        """Write an answer; calls come when the model has ended."""
+        if request.grounds.answer is not None and not (request.tools and self._calls_tools):
+            yield request.grounds.answer
+            return
+        options = self._options(request.max_tokens)
+        if request.tools and self._calls_tools:
+            options["tools"] = [_schema(tool) for tool in request.tools]
+        messages = [*request.messages, *goes_on(request.opening)]
+        calls: dict[int, _Call] = {}
+        usage: Usage | None = None
+        finish: str | None = None
+        try:
+            answer = await self._completions(messages, stream=True, stream_options={"include_usage": True}, **options)
+            async with answer:
+                async for chunk in answer:
+                    for choice in chunk.choices:
+                        finish = choice.finish_reason or finish
+                        _collect(calls, choice.delta.tool_calls or ())
+                        if choice.delta.content:
+                            yield choice.delta.content
+                    if chunk.usage is not None:
+                        usage = _usage(chunk.usage, cut_off=finish == "length")
+                    if stop.is_set():
+                        return
+        except openai.OpenAIError as error:
+            raise self._error(error) from error
+        for call in calls.values():
+            yield ToolCall(call.id or secrets.token_hex(6), call.name, _arguments(call.arguments))
+        if usage is not None:
+            yield usage
+
+    async def read(self, messages: Sequence[Message]) -> None:
+        """Nothing is read ahead: it would be paid for twice."""
+
+    async def infer(self, messages: Sequence[Message], max_tokens: int, schema: Mapping[str, Any] | None) -> str:
+        """Answer once."""
+        options = self._options(max_tokens)
+        if schema is not None:
+            form = {"name": "response", "schema": dict(schema)}
+            options["response_format"] = {"type": "json_schema", "json_schema": form}
+        try:
+            answer = await self._completions(messages, **options)
+        except openai.OpenAIError as error:
+            raise self._error(error) from error
+        return answer.choices[0].message.content or ""
+
+    async def close(self) -> None:
+        """Close the connections."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _options(self, max_tokens: int) -> dict[str, Any]:
+        options: dict[str, Any] = {"max_tokens": max_tokens}
+        if self._temperature is not None:
+            options["temperature"] = self._temperature
+        return options
+
+    async def _completions(self, messages: Sequence[Message], **options: Any) -> Any:
+        await self.load()
+        assert self._client is not None
+        return await self._client.chat.completions.create(model=self.name, messages=list(messages), **options)  # type: ignore[arg-type]
+
+    def _error(self, error: openai.OpenAIError) -> ModelError:
+        """What happened and what to do, without the request: a key may be in it."""
+        match error:
+            case openai.AuthenticationError() | openai.PermissionDeniedError():
+                return ModelError(f"{self._url} does not accept the key", "set the variable that llm.api_key names")
+            case openai.NotFoundError():
+                return ModelError(f"{self._url} has no model {self.name}", "correct llm.model or llm.base_url")
+            case openai.RateLimitError():
+                return ModelError(f"{self._url} has had too many requests", "wait, or raise the account's limit")
+            case openai.APITimeoutError():
+                return ModelError(f"{self._url} did not answer within {self._timeout:g} s", "see whether it runs")
+            case openai.APIConnectionError():
+                return ModelError(f"{self._url} cannot be reached", "see whether it runs, and llm.base_url")
+            case openai.APIStatusError():
+                return ModelError(f"{self._url} answered with status {error.status_code}", "see the server's log")
+        return ModelError(f"{self._url} failed: {type(error).__name__}", "see the server's log")
+
+
+def _schema(tool: Tool) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}
+
+
+def _collect(calls: dict[int, _Call], pieces: Sequence[Any]) -> None:
+    for piece in pieces:
+        call = calls.setdefault(piece.index, _Call())
+        call.id = piece.id or call.id
+        if piece.function is not None:
+            call.name += piece.function.name or ""
+            call.arguments += piece.function.arguments or ""
+
+
+def _arguments(text: str) -> Mapping[str, Any]:
+    try:
+        arguments = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def _usage(told: Any, *, cut_off: bool) -> Usage:
+    details = told.prompt_tokens_details
+    cached = (details.cached_tokens if details is not None else None) or 0
+    return Usage(told.prompt_tokens, cached, told.completion_tokens, cut_off)

@@ -1,0 +1,116 @@
+"""Iris at work in a real Chromium: she answers from documents, acts in the page, and asks a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from tests.conftest import RECIPES
+
+pytest.importorskip("playwright", reason="playwright drives the browser: pip install 'animacy[test]'")
+
+from tests.e2e.browser import CHROMIUM, WITHOUT, Browser, chromium
+from tests.e2e.server import Running, animacy_run
+from tests.e2e.test_page import hear_out, start, until
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT),
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+GUIDE = RECIPES / "iris" / "guide.yaml"
+WAITING = 43
+
+
+@contextlib.asynccontextmanager
+async def museum() -> AsyncIterator[tuple[str, list[dict]]]:
+    """The museum's own server: its address, and what it was asked to book."""
+    booked: list[dict] = []
+
+    async def queue(_: web.Request) -> web.Response:
+        return web.json_response({"people_waiting": WAITING})
+
+    async def tours(request: web.Request) -> web.Response:
+        booked.append(await request.json())
+        return web.json_response({"booked": True})
+
+    app = web.Application()
+    app.add_routes([web.post("/queue", queue), web.post("/tours", tours)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", booked
+    finally:
+        await runner.cleanup()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server():
+    """One guide for all tests, with the museum's server behind it."""
+    async with museum() as (url, _):
+        os.environ["MUSEUM_SERVER"] = url
+        context = animacy_run(GUIDE, "--port", "0")
+        running: Running = await asyncio.to_thread(context.__enter__)
+        yield running
+        await asyncio.to_thread(context.__exit__, None, None, None)
+        del os.environ["MUSEUM_SERVER"]
+
+
+async def say(browser: Browser, text: str) -> str:
+    """Write to the character, wait for its answer; returns what it said."""
+    turns = await browser.page.evaluate("window.animacy.stats().turns")
+    await browser.page.keyboard.press("/")
+    await browser.page.keyboard.type(text)
+    await browser.page.keyboard.press("Enter")
+    await until(browser.page, f"window.animacy.stats().turns > {turns}")
+    await until(browser.page, "window.animacy.character === 'listening'")
+    lines = await browser.page.evaluate("window.animacy.captions.map((line) => [line.speaker, line.text])")
+    asked = max(i for i, (speaker, said) in enumerate(lines) if speaker == "user" and text in said)
+    return " ".join(said for speaker, said in lines[asked:] if speaker != "user")
+
+
+async def test_it_acts_in_the_page_and_asks_the_server(server):
+    async with chromium() as browser:
+        page = browser.page
+        await start(browser, server)
+        await browser.watch((0.4, 0.4, 0.2, 0.2))
+        await hear_out(browser)
+        await page.evaluate("document.addEventListener('animacy:event', (e) => (window.__event = e.detail))")
+
+        await say(browser, "Show me the map of the second floor.")
+        card = page.locator("#board [data-event=show_map]")
+        await card.wait_for()
+        assert "2" in await card.inner_text()
+        assert await page.evaluate("window.__event.arguments.floor") == 2
+
+        # Outside the area that the page allows: refused, and nothing breaks.
+        await page.evaluate("document.body.insertAdjacentHTML('beforeend', '<p id=tickets>Tickets</p>')")
+        await say(browser, "Scroll to the ticket form.")
+        await until(page, "window.animacy.stats().refused === 1")
+        await page.evaluate("document.getElementById('tickets').setAttribute('data-avatar-area', '')")
+        await say(browser, "Scroll to the ticket form.")
+        await until(page, "window.animacy.stats().actions === 1")
+
+        answer = await say(browser, "How long is the queue right now?")
+        assert str(WAITING) in answer or "forty" in answer.lower(), answer
+        assert browser.problems == []
+
+
+async def test_it_answers_from_its_documents_and_names_them(server):
+    async with chromium() as browser:
+        await start(browser, server)
+        await browser.watch((0.4, 0.4, 0.2, 0.2))
+        await hear_out(browser)
+        answer = await say(browser, "Is there a submarine in the museum that I can dive with?")
+        assert "know" in answer.lower(), answer
+        await say(browser, "When does the museum open?")
+        await browser.page.locator(".sources").wait_for()
+        assert ".md" in await browser.page.locator(".sources summary").inner_text()
+        assert browser.problems == []

@@ -1,0 +1,104 @@
+"""A server on this machine that speaks OpenAI's chat completions, as its API reference describes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+Reply = Callable[[dict[str, Any]], "Answer"]
+
+
+@dataclass
+class Answer:
+    """What the server answers: pieces of text, tool calls, or an error; `pause` seconds before each piece."""
+
+    pieces: tuple[str, ...] = ()
+    calls: tuple[tuple[str, str], ...] = ()
+    status: int = 200
+    pause: float = 0.0
+    cut: bool = False
+
+
+@dataclass
+class ChatServer:
+    """What came, and how far each stream got."""
+
+    url: str = ""
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    sent: int = 0
+    hung_up: int = 0
+
+
+@contextlib.asynccontextmanager
+async def chat_server(reply: Reply) -> AsyncIterator[ChatServer]:
+    """Serve on a free port."""
+    server = ChatServer()
+
+    async def complete(request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        server.requests.append({**asked, "authorization": request.headers.get("Authorization")})
+        answer = reply(asked)
+        if answer.status != 200:
+            error = {"error": {"message": "no: sk-secret", "type": "x", "code": None}}
+            return web.json_response(error, status=answer.status, headers={"retry-after": "0"})
+        if not asked.get("stream"):
+            return web.json_response(_whole(answer))
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            for event in _events(answer):
+                await asyncio.sleep(answer.pause)
+                await response.write(f"data: {json.dumps(event)}\n\n".encode())
+                server.sent += 1
+            if answer.cut:
+                request.transport.close()
+                return response
+            await response.write(b"data: [DONE]\n\n")
+        except (ConnectionResetError, asyncio.CancelledError):
+            server.hung_up += 1
+            raise
+        return response
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    server.url = f"http://127.0.0.1:{port}/v1"
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+def _events(answer: Answer) -> list[dict[str, Any]]:
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return {"id": "c", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
+
+    events = [chunk({"role": "assistant", "content": ""})]
+    events += [chunk({"content": piece}) for piece in answer.pieces]
+    for index, (name, arguments) in enumerate(answer.calls):
+        head = {"index": index, "id": f"call_{index}", "type": "function", "function": {"name": name, "arguments": ""}}
+        events.append(chunk({"tool_calls": [head]}))
+        half = len(arguments) // 2
+        for part in (arguments[:half], arguments[half:]):
+            events.append(chunk({"tool_calls": [{"index": index, "function": {"arguments": part}}]}))
+    events.append(chunk({}, "tool_calls" if answer.calls else "stop"))
+    usage = {"prompt_tokens": 90, "completion_tokens": len(answer.pieces), "total_tokens": 90 + len(answer.pieces)}
+    events.append({**chunk({}), "choices": [], "usage": {**usage, "prompt_tokens_details": {"cached_tokens": 64}}})
+    return events
+
+
+def _whole(answer: Answer) -> dict[str, Any]:
+    message = {"role": "assistant", "content": "".join(answer.pieces)}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"id": "c", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
