@@ -58,7 +58,10 @@ async def ask(recipe: Path) -> list[dict[str, Any]]:
         pass
 
     character = loaded.recipe.character
-    source = KnowledgeSource(knowledge, loaded.recipe.knowledge.unknown, character.language, ignore)
+    section = loaded.recipe.knowledge
+    source = KnowledgeSource(
+        knowledge, section.characters, section.sure_score, section.unknown, character.language, ignore
+    )
     file = yaml.safe_load(QUESTIONS.read_text(encoding="utf-8"))
     rows = []
     for case in file["questions"]:

@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,16 +92,20 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def chromium(microphone: Path, before_load: str = "") -> AsyncIterator[Tab]:
+async def chromium(
+    microphone: Path | None = None, before_load: str = "", more: Sequence[str] = ()
+) -> AsyncIterator[Tab]:
     """Start Chromium with a recording (WAV, again and again) as its microphone.
 
-    `before_load` is a script that runs before those of a page. Raises RuntimeError when there is no Chromium.
+    `before_load` is a script that runs before those of a page, `more` are further flags. Raises RuntimeError when there
+    is no Chromium.
     """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         raise RuntimeError("there is no Chromium (Debian: apt-get install chromium)")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        flags = [*FLAGS, f"--user-data-dir={profile}", f"--use-file-for-fake-audio-capture={microphone}"]
+        sound = (f"--use-file-for-fake-audio-capture={microphone}",) if microphone is not None else ()
+        flags = [*FLAGS, f"--user-data-dir={profile}", *sound, *more]
         process = await asyncio.create_subprocess_exec(
             program, *flags, "about:blank", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
         )

@@ -131,13 +131,13 @@ def _fit(store: KnowledgeStore, embedder: Embedder, questions: Sequence[dict[str
         if question["half"] != "tune":
             continue
         text = question["question"]
-        found = search.features(text, text, 20)
-        found.sort(key=lambda item: -sum(item[1:]))
-        wanted = [any(_is(item[0], one) for one in question.get("passages", ())) for item in found]
+        found = search.candidates(text, text, 20)
+        found.sort(key=lambda item: -sum(item.features))
+        wanted = [any(_is(item.passage, one) for one in question.get("passages", ())) for item in found]
         others = [item for item, right in zip(found, wanted, strict=True) if not right][:3]
         rights = [item for item, right in zip(found, wanted, strict=True) if right]
         for item in (*rights, *others):
-            rows.append((*item[1:], 1.0))
+            rows.append((*item.features, 1.0))
             labels.append(item in rights)
     x, y = np.array(rows), np.array(labels, float)
     weights = np.zeros(4)
@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=0, help="measure times on so many made-up passages")
     parser.add_argument("--details", action="store_true", help="print every question")
     parser.add_argument("--fit", action="store_true", help="print weights fitted on the half `tune`")
-    parser.add_argument("--gate", type=float, default=Knowledge.model_fields["min_score"].default)
+    parser.add_argument("--gate", type=float, default=Knowledge.model_fields["sure_score"].default)
     arguments = parser.parse_args()
     questions = yaml.safe_load(QUESTIONS.read_text())["questions"]
     with tempfile.TemporaryDirectory() as temporary:

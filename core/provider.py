@@ -26,8 +26,8 @@ class CharacterContext:
     `language` is a BCP 47 tag ("en-US"); `voice` the recipe's `character.voice`; `persona` its text; `sample_rate` the
     rate of the character's voice in Hz; `input_sample_rate` that of the microphone; `threads` the most compute threads
     a local model of this provider should use; `sessions` how many visitors it talks with at a time.
-    `folder` is the recipe's: relative paths start there. `tools`
-    is what the character can do; only the llm is told.
+    `folder` is the recipe's: relative paths start there. `tools` is what the character can do; only the llm is told.
+    `unknown` is what it says when its documents do not hold an answer, None when it has no documents.
     """
 
     name: str
@@ -43,6 +43,7 @@ class CharacterContext:
     sessions: int = 1
     folder: Path = Path()
     tools: Sequence[Tool] = ()
+    unknown: str | None = None
 
 
 def no_models(_: Any) -> Sequence[Model]:

@@ -204,8 +204,15 @@ class Knowledge(PluginSection):
         Field(max_length=100, description="Text and Markdown files, or folders of them, relative to the recipe."),
     ] = ()
     embedding: PluginSection = PluginSection(plugin="minilm")
-    passages: Annotated[int, Field(ge=1, le=8, description="Passages that the model reads for an answer.")] = 2
-    min_score: Annotated[float, Field(ge=0, le=1, description="Score below which nothing counts as found.")] = 0.4
+    passages: Annotated[int, Field(ge=1, le=8, description="Passages that an answer may rest on.")] = 2
+    characters: Annotated[
+        int,
+        Field(ge=100, le=20_000, description="Of them, the sentences next to the question: at most so many letters."),
+    ] = 400
+    min_score: Annotated[float, Field(ge=0, le=1, description="Score below which nothing counts as found.")] = 0.25
+    sure_score: Annotated[
+        float, Field(ge=0, le=1, description="Score from which on the answer is taken to be in what was found.")
+    ] = 0.4
     unknown: Annotated[
         str, Field(min_length=1, max_length=200, description="Said when the documents do not hold the answer.")
     ] = "I'm afraid I don't know that."

@@ -52,7 +52,7 @@ class LoadedRecipe:
 
     def context(self) -> CharacterContext:
         """What the providers are told of the character."""
-        character, limits = self.recipe.character, self.recipe.limits
+        character, limits, knowledge = self.recipe.character, self.recipe.limits, self.recipe.knowledge
         return CharacterContext(
             name=character.name,
             language=character.language,
@@ -65,6 +65,7 @@ class LoadedRecipe:
             threads=limits.threads,
             sessions=limits.sessions,
             folder=self.folder,
+            unknown=knowledge.unknown if knowledge is not None else None,
         )
 
     @property

@@ -2,6 +2,7 @@
 
     pip install -e '.[bench]'
     python -m benchmarks.conversation [--repeats 3] [--questions 10] [--out out/conversation]
+    python -m benchmarks.conversation --no-baseline --beside recipes/iris/guide.yaml    # what knowledge and tools cost
 
 Both hear the same recordings through a microphone that streams in real time, one after the other, a pass of each per
 repeat; neither runs while the other is measured. Time counts from the last voiced sample of the question, to the first
@@ -24,13 +25,24 @@ from typing import Any
 from animacy.core.pipeline.session import machine
 from benchmarks.conversation.ours import ask_all
 from benchmarks.conversation.picture import draw
-from benchmarks.conversation.rows import ANIMACY, BASELINE, STAGES, Row, ratio, read_rows, summary, write_rows
+from benchmarks.conversation.rows import (
+    ANIMACY,
+    BASELINE,
+    STAGES,
+    Row,
+    extra,
+    ratio,
+    read_rows,
+    summary,
+    write_rows,
+)
 from benchmarks.serving import IRIS, QUESTIONS, ROOT
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=IRIS)
+    parser.add_argument("--beside", type=Path, help="another recipe that is asked the same in the same run")
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "conversation")
     parser.add_argument("--questions", type=int, default=10, help="how many of the bundled questions")
     parser.add_argument("--repeats", type=int, default=1)
@@ -47,6 +59,9 @@ def main() -> None:
         log = options.out / "server.log"
         ours, metrics = asyncio.run(ask_all(options.recipe, questions, repeat, options.port, log))
         rows += show(ours)
+        if options.beside is not None:
+            log, name = options.out / "beside.log", f"{ANIMACY} {options.beside.name}"
+            rows += show(asyncio.run(ask_all(options.beside, questions, repeat, options.port, log, name))[0])
         if options.baseline:
             rows += show(baseline(options.recipe, questions, repeat, options.out))
     conclude(rows, metrics, options.out)
@@ -93,8 +108,13 @@ def conclude(rows: list[Row], metrics: dict[str, Any], out: Path) -> None:
     share = ratio(figures)
     if share is not None:
         print(f"\n{ANIMACY} to first frame / {BASELINE} to first sound: {share:.2f}")
+    added = extra(figures)
+    for system, more in added.items():
+        print(
+            f"{system} takes more: response {more['response']:+.2f} s, substance {more['substance']:+.2f} s (medians)"
+        )
     on = {**machine(), "processor": processor(), "onnxruntime": metadata.version("onnxruntime")}
-    result = {"machine": on, "ratio": share, "systems": figures, "server": metrics}
+    result = {"machine": on, "ratio": share, "more": added, "systems": figures, "server": metrics}
     (out / "summary.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
     write_rows(rows, out / "questions.json")
     draw(rows, figures, on, out / "comparison.png")

@@ -22,7 +22,7 @@ WATERFALL = {
 
 
 async def ask_all(
-    recipe: Path, questions: list[tuple[Path, str]], repeat: int, port: int, log: Path
+    recipe: Path, questions: list[tuple[Path, str]], repeat: int, port: int, log: Path, system: str = ANIMACY
 ) -> tuple[list[Row], dict[str, Any]]:
     """One conversation with every question. Returns the rows, and what the server says of itself."""
     rows = []
@@ -32,7 +32,7 @@ async def ask_all(
         # Not counted, as with the baseline.
         await client.ask(read_audio(WARM_UP, MICROPHONE_RATE))
         for path, text in questions:
-            row = Row(ANIMACY, repeat, path.stem, text)
+            row = Row(system, repeat, path.stem, text)
             note(row, await client.ask(read_audio(path, MICROPHONE_RATE)))
             rows.append(row)
         assert client.http is not None

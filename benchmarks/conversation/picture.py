@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.conversation.rows import STAGES, Row, ratio
 
-COLOURS = ("#b279a2", "#9d9d9d")
+COLOURS = ("#b279a2", "#9d9d9d", "#4c78a8")
 STAGE_COLOURS = {
     "transcript": "#4c78a8",
     "turn": "#72b7b2",

@@ -78,6 +78,16 @@ def ratio(figures: dict[str, Any]) -> float | None:
     return round(ours / theirs, 3) if ours and theirs else None
 
 
+def extra(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """How much later than the bare character those beside it answer, in seconds of the medians."""
+    bare = figures[ANIMACY]
+    beside = {system: own for system, own in figures.items() if system not in (ANIMACY, BASELINE)}
+    return {
+        system: {name: round(own[name]["p50"] - bare[name]["p50"], 3) for name in ("response", "substance")}
+        for system, own in beside.items()
+    }
+
+
 def write_rows(rows: list[Row], path: Path) -> None:
     path.write_text(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False), encoding="utf-8")
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -18,10 +19,10 @@ from rich.table import Table
 from animacy.core.errors import AnimacyError, ModelError
 from animacy.core.models import Model, cache_dir, fetch_all
 from animacy.core.models.progress import megabytes
-from animacy.core.plugins import REQUIRED_ROLES, Plugins, Role
-from animacy.core.provider import CharacterContext, Provider, Settings
+from animacy.core.plugins import REQUIRED_ROLES, Plugins
+from animacy.core.provider import CharacterContext
 from animacy.core.recipe import Recipe
-from animacy.core.recipe_loader import load_recipe
+from animacy.core.recipe_loader import Choice, load_recipe
 
 LOAD_TIMEOUT = 120.0
 
@@ -42,15 +43,14 @@ class Finding:
 
 def examine(plugins: Plugins, recipe: Path | None, fetch: bool, verify: bool, load: bool, as_json: bool) -> None:
     """Print a row for each provider; exits with 5 if something is missing or does not load."""
-    needed = _needed(plugins, recipe)
     findings = []
-    for role, provider, settings in needed:
-        models = list(provider.models(settings))
+    for number, choice in enumerate(_needed(plugins, recipe)):
+        models = list(choice.provider.models(choice.settings))
         if fetch:
             fetch_all(models, repair=True)
-        finding = _look(role, provider, models, verify)
-        if load and finding.state == "ok" and (models or role != "transport") and (recipe or role != "video"):
-            _measure_load(finding, recipe)
+        finding = _look(choice, models, verify)
+        if load and finding.state == "ok" and (models or choice.role != "transport") and (recipe or models):
+            _measure_load(finding, recipe, number)
         findings.append(finding)
     broken = [plugin for plugin in plugins.loaded if plugin.error]
     if as_json:
@@ -60,25 +60,26 @@ def examine(plugins: Plugins, recipe: Path | None, fetch: bool, verify: bool, lo
         for plugin in broken:
             print(f"plugin {plugin.name} ({plugin.origin}) failed to load: {plugin.error}")
     if any(finding.state != "ok" for finding in findings):
-        print("Something is missing: `animacy doctor --fetch` brings it here.", file=sys.stderr)
+        command = f"animacy doctor {recipe} --fetch" if recipe is not None else "animacy doctor --fetch"
+        print(f"Something is missing: `{command}` brings it here.", file=sys.stderr)
         raise typer.Exit(ModelError.exit_code)
 
 
-def _needed(plugins: Plugins, recipe: Path | None) -> list[tuple[Role, Provider, Settings]]:
+def _needed(plugins: Plugins, recipe: Path | None) -> list[Choice]:
+    """What a recipe chose, or what one that chooses nothing gets."""
     if recipe is not None:
-        loaded = load_recipe(recipe, plugins)
-        return [(choice.role, choice.provider, choice.settings) for choice in loaded.choices]
+        return load_recipe(recipe, plugins).choices
     needed = []
     for role in REQUIRED_ROLES:
         provider = plugins.get(role, Recipe.model_fields[role].default.plugin)
-        needed.append((role, provider, provider.settings()))
+        needed.append(Choice(role, provider, provider.settings()))
     return needed
 
 
-def _look(role: Role, provider: Provider, models: list[Model], verify: bool) -> Finding:
+def _look(choice: Choice, models: list[Model], verify: bool) -> Finding:
     finding = Finding(
-        role=role,
-        provider=provider.name,
+        role=choice.role,
+        provider=choice.provider.name,
         models=[model.name for model in models],
         state="ok",
         disk=sum(model.size or 0 for model in models),
@@ -96,9 +97,9 @@ def _look(role: Role, provider: Provider, models: list[Model], verify: bool) -> 
     return finding
 
 
-def _measure_load(finding: Finding, recipe: Path | None) -> None:
+def _measure_load(finding: Finding, recipe: Path | None, number: int) -> None:
     """Load in a process of its own, so that memory is the model's and a crash is a finding."""
-    command = [sys.executable, "-m", "animacy.core.cli.doctor", finding.role, finding.provider]
+    command = [sys.executable, "-m", "animacy.core.cli.doctor", str(number)]
     if recipe is not None:
         command.append(str(recipe))
     try:
@@ -134,19 +135,23 @@ def _print(findings: list[Finding]) -> None:
     console.print(f"models are kept in {cache_dir()}")
 
 
-async def _load(role: Role, name: str, recipe: str | None) -> None:
+async def _load(number: int, recipe: Path | None) -> None:
     plugins = Plugins().load()
+    choice = _needed(plugins, recipe)[number]
     if recipe is None:
-        provider = plugins.get(role, name)
-        product = provider.create(provider.settings(), CharacterContext(name="doctor"))
+        product = choice.provider.create(choice.settings, CharacterContext(name="doctor"))
     else:
-        loaded = load_recipe(Path(recipe), plugins)
-        product = loaded.create(role)
-        if role == "video":
+        loaded = load_recipe(recipe, plugins)
+        product = loaded.create(choice)
+        if choice.role == "video":
             await product.start(loaded.portrait, loaded.recipe.video.video_format())
             return
     if hasattr(product, "load"):
-        await product.load()
+        loading = product.load()  # models that know no event loop just block
+        if inspect.isawaitable(loading):
+            await loading
+    if choice.role == "tool":
+        await product.close()
 
 
 def _resident() -> int:
@@ -155,19 +160,17 @@ def _resident() -> int:
     return int(status.read_text().split()[1]) * 4096 if status.exists() else 0
 
 
-def _measure_here(arguments: list[str]) -> dict[str, Any]:
+def _measure_here(number: str, recipe: str | None = None) -> dict[str, Any]:
     from animacy.core.cli.logs import quieten
 
     quieten(verbose=False)
-    role, name = cast(Role, arguments[0]), arguments[1]
-    recipe = arguments[2] if len(arguments) > 2 else None
     before, began = _resident(), time.monotonic()
-    asyncio.run(_load(role, name, recipe))
+    asyncio.run(_load(int(number), Path(recipe) if recipe is not None else None))
     return {"seconds": round(time.monotonic() - began, 2), "memory": max(0, _resident() - before)}
 
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_measure_here(sys.argv[1:])))
+        print(json.dumps(_measure_here(*sys.argv[1:])))
     except AnimacyError as error:
         sys.exit(str(error).splitlines()[0])

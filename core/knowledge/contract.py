@@ -36,10 +36,14 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage that may answer, and how well it fits: 0 to 1, comparable between questions."""
+    """A passage that may answer, and how well it fits: 0 to 1, comparable between questions.
+
+    `sentences` are the passage's, in order, each with how close it is to the question (cosine).
+    """
 
     passage: Passage
     score: float
+    sentences: tuple[tuple[str, float], ...] = ()
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Sentences:
     def prepare(self, passages: Sequence[Passage], most: int = FRESH) -> None:
         """Make those that are not there, of at most so many passages, the first ones."""
         missing = [passage for passage in passages if passage.id not in self._kept][:most]
-        texts = [_sentences(passage) for passage in missing]
+        texts = [_under_heading(passage) for passage in missing]
         if missing:
             vectors = self._embedder.embed([text for some in texts for text in some])
             at = 0
@@ -75,10 +76,37 @@ class Sentences:
         while len(self._kept) > max(REMEMBERED, len(passages)):
             self._kept.popitem(last=False)
 
-    def nearest(self, passage: Passage, vector: Vectors, otherwise: float) -> float:
-        """The cosine of the sentence nearest to `vector`, or `otherwise` when the passage was not prepared."""
+    def closeness(self, passage: Passage, vector: Vectors) -> tuple[float, ...]:
+        """The cosine of each sentence with `vector`; nothing when the passage was not prepared."""
         vectors = self._kept.get(passage.id)
-        return otherwise if vectors is None else float((vectors @ vector).max())
+        return () if vectors is None else tuple(float(cosine) for cosine in vectors @ vector)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A passage that may answer, compared with a question.
+
+    `meaning` is the cosine of both, `closeness` that of each sentence, `coverage` the share of the question's words.
+    """
+
+    passage: Passage
+    meaning: float
+    closeness: tuple[float, ...]
+    coverage: float
+
+    @property
+    def features(self) -> tuple[float, float, float]:
+        """Meaning, nearest sentence and words: what the score is made of."""
+        return self.meaning, max(self.closeness, default=self.meaning), self.coverage
+
+    @property
+    def hit(self) -> Hit:
+        """With its score."""
+        weighted = zip((MEANING, SENTENCE, WORDS), self.features, strict=True)
+        score = 1 / (1 + math.exp(-(sum(weight * feature for weight, feature in weighted) + OFFSET)))
+        texts = sentences(self.passage)
+        closeness = self.closeness or (self.meaning,) * len(texts)
+        return Hit(self.passage, score, tuple(zip(texts, closeness, strict=True)))
 
 
 class Search:
@@ -107,11 +135,8 @@ class Search:
             hits += self._in_context(part, (*context, *parts[:number]), count)
         return _merged(hits, count)
 
-    def features(self, text: str, question: str, count: int) -> list[tuple[Passage, float, float, float]]:
-        """The candidates that look best: each with its cosine, that of its nearest sentence, and its coverage.
-
-        `text` is what to look for, `question` the part of it that must be covered.
-        """
+    def candidates(self, text: str, question: str, count: int) -> list[Candidate]:
+        """The passages that look best; `text` is what to look for, `question` the part of it that must be covered."""
         vector = self._embedder.embed([text])[0]
         query = terms(text, self._words.language)
         # What was said before helps to find; that a passage answers, the question's own words must say.
@@ -126,8 +151,8 @@ class Search:
         coarse.sort(key=lambda item: -(COARSE[0] * item[1] + COARSE[1] * item[2]))
         del coarse[max(count, LOOKED_INTO) :]
         self._sentences.prepare([passage for passage, _, _ in coarse])
-        nearest = self._sentences.nearest
-        return [(passage, cosine, nearest(passage, vector, cosine), share) for passage, cosine, share in coarse]
+        closeness = self._sentences.closeness
+        return [Candidate(passage, cosine, closeness(passage, vector), share) for passage, cosine, share in coarse]
 
     def _in_context(self, question: str, context: Sequence[str], count: int) -> list[Hit]:
         hits = self._ask(question, question, count)
@@ -136,7 +161,7 @@ class Search:
         return hits
 
     def _ask(self, text: str, question: str, count: int) -> list[Hit]:
-        hits = [Hit(passage, _score(*features)) for passage, *features in self.features(text, question, count)]
+        hits = [candidate.hit for candidate in self.candidates(text, question, count)]
         return sorted(hits, key=lambda hit: -hit.score)[:count]
 
     def _coverage(self, passage: Passage, query: Iterable[str]) -> float:
@@ -147,15 +172,16 @@ class Search:
         return sum(weights[term] for term in there) / total if (total := sum(weights.values())) else 0.0
 
 
-def _score(cosine: float, sentence: float, share: float) -> float:
-    return 1 / (1 + math.exp(-(MEANING * cosine + SENTENCE * sentence + WORDS * share + OFFSET)))
-
-
-def _sentences(passage: Passage) -> list[str]:
-    """The passage's sentences and rows, each behind the heading that it stands under."""
-    heading = f"{passage.headings[-1]}: " if passage.headings else ""
+def sentences(passage: Passage) -> list[str]:
+    """The passage's sentences, parts of sentences and rows: at least one."""
     parts = [part.strip() for part in _SENTENCE.split(passage.text)]
-    return [heading + part for part in parts if part.strip("|-: ")] or [heading + passage.text]
+    return [part for part in parts if part.strip("|-: ")] or [passage.text]
+
+
+def _under_heading(passage: Passage) -> list[str]:
+    """Each sentence behind the heading that it stands under: alone it may not say what it is about."""
+    heading = f"{passage.headings[-1]}: " if passage.headings else ""
+    return [heading + sentence for sentence in sentences(passage)]
 
 
 def needs_context(question: str, language: str) -> bool:
@@ -168,9 +194,13 @@ def needs_context(question: str, language: str) -> bool:
 
 
 def _merged(hits: Iterable[Hit], count: int) -> list[Hit]:
+    """Each passage once: with its best score, and its sentences as close as they are to any of the questions."""
     best: dict[str, Hit] = {}
     for hit in hits:
         known = best.get(hit.passage.id)
-        if known is None or hit.score > known.score:
-            best[hit.passage.id] = hit
+        if known is not None:
+            pairs = zip(known.sentences, hit.sentences, strict=True)
+            closest = tuple((text, max(before, now)) for (text, before), (_, now) in pairs)
+            hit = Hit(hit.passage, max(known.score, hit.score), closest)
+        best[hit.passage.id] = hit
     return sorted(best.values(), key=lambda hit: -hit.score)[:count]

@@ -39,12 +39,13 @@ class Grounds:
 
     Parameters:
         answer: what is said when no tool is used; the model need not be asked.
-        unknown: what is said when the notes do not hold the answer. A model that would make one up is asked whether
-            they do.
+        unknown: what is said when the notes do not hold the answer.
+        doubtful: whether they may well not hold it. A model that would make one up is asked first.
     """
 
     answer: str | None = None
     unknown: str | None = None
+    doubtful: bool = False
 
 
 NO_GROUNDS = Grounds()

@@ -50,8 +50,17 @@ class Beside:
         if products.sight is not None and recipe.vision is not None and self._live is not None:
             sources.append(SightSource(products.sight, self._live, recipe.vision.sources, self._note_look))
         if products.knowledge is not None and recipe.knowledge is not None:
-            language = recipe.character.language
-            sources.append(KnowledgeSource(products.knowledge, recipe.knowledge.unknown, language, self._note_sources))
+            section, language = recipe.knowledge, recipe.character.language
+            sources.append(
+                KnowledgeSource(
+                    products.knowledge,
+                    section.characters,
+                    section.sure_score,
+                    section.unknown,
+                    language,
+                    self._note_sources,
+                )
+            )
         return sources
 
     def tools(self, products: Products) -> ToolBridge | None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from loguru import logger
-from pipecat.frames.frames import CancelFrame, EndFrame, Frame, InterruptionFrame, LLMContextFrame
+from pipecat.frames.frames import (
+    CancelFrame,
+    EndFrame,
+    Frame,
+    InterruptionFrame,
+    LLMContextFrame,
+    UserStartedSpeakingFrame,
+)
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
@@ -67,6 +74,9 @@ class Grounding(FrameProcessor):
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Add notes to what the llm is going to read; everything else passes."""
         await super().process_frame(frame, direction)
+        if isinstance(frame, ForeseenTranscriptFrame | UserStartedSpeakingFrame):
+            # The llm reads and thinks ahead from here: without what was found for the last turn.
+            self._take_back()
         if isinstance(frame, ForeseenTranscriptFrame):
             await self._foresee(frame)
             return
@@ -97,12 +107,10 @@ class Grounding(FrameProcessor):
 
     async def _ground(self, frame: LLMContextFrame) -> LLMContextFrame:
         context = self._context = frame.context
-        # Compared as they are, not by what they say: a user may say the same.
-        messages = [m for m in context.get_messages() if not any(m is placed for placed in self._placed)]
+        self._take_back()
+        messages = context.get_messages()
         said = _words(messages[-1]) if messages else ""
-        self._placed = []
         if not said or not _is_users(messages[-1]):
-            context.set_messages(messages)
             return frame
         findings = await asyncio.shield(self._searching(said, _said_before(messages)))
         self._search = None
@@ -111,6 +119,14 @@ class Grounding(FrameProcessor):
         for source, finding in zip(self._sources, findings, strict=True):
             await source.settled(finding)
         return GroundedContextFrame(context, frame.speculation, grounds) if self._placed else frame
+
+    def _take_back(self) -> None:
+        """Let the notes of the last turn leave the conversation."""
+        if self._context is not None and self._placed:
+            # Compared as they are, not by what they say: a user may say the same.
+            placed, self._placed = self._placed, []
+            left = [m for m in self._context.get_messages() if not any(m is note for note in placed)]
+            self._context.set_messages(left)
 
     def _searching(self, said: str, before: Sequence[str]) -> asyncio.Task[list[Finding | None]]:
         if self._search is None or self._search.said != said or self._search.task.cancelled():

@@ -10,7 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from animacy.core.tools.contract import Tool
 from animacy.core.tools.phrases import says_nothing, says_yes
+from animacy.core.tools.wording import LONGEST, spoken, worded
 
 PATIENCE = 3
 """Things a user may say before an open question is forgotten."""
@@ -54,12 +56,10 @@ class Confirmation:
         return False
 
 
-def question(name: str, arguments: Mapping[str, Any]) -> str:
-    """A question that can be spoken as it is, for models that have no words of their own."""
-    details = ", ".join(f"{key.replace('_', ' ')} {_spoken(value)}" for key, value in arguments.items())
-    action = name.replace("_", " ")
-    return f"Shall I go on with {action}{': ' + details if details else ''}?"[:300]
-
-
-def _spoken(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+def question(tool: Tool, arguments: Mapping[str, Any]) -> str:
+    """What the user is asked: the tool's own question, or one that holds for any."""
+    if tool.question and (own := worded(tool.question, arguments)):
+        return own
+    details = ", ".join(f"{key.replace('_', ' ')} {spoken(value)}" for key, value in arguments.items())
+    action = tool.name.replace("_", " ")
+    return f"Shall I go on with {action}{': ' + details if details else ''}?"[:LONGEST]

@@ -44,6 +44,9 @@ class Tool:
         consequential: the user is asked first.
         silent: the character says nothing about its result (a picture shown, a page scrolled).
         filler: said when it takes longer than a moment.
+        reply: said when it went well, instead of words of the model; `{name}` is an argument, or a key of what `run`
+            returned. The model speaks when there is nothing to put there.
+        question: what the user is asked before a consequential call, with arguments in the same way.
         examples: things a user might say, and the arguments that follow; for models that learn by example.
     """
 
@@ -56,6 +59,8 @@ class Tool:
     consequential: bool = False
     silent: bool = False
     filler: str | None = None
+    reply: str | None = None
+    question: str | None = None
     examples: Sequence[tuple[str, Arguments]] = field(default=())
 
 

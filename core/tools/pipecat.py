@@ -28,6 +28,7 @@ from animacy.core.tools.contract import Tool
 from animacy.core.tools.phrases import phrases
 from animacy.core.tools.registry import Progress, Toolbox, no_progress
 from animacy.core.tools.result import Result
+from animacy.core.tools.wording import worded
 
 FILLER_AFTER = 0.7
 """Seconds after which a call counts as slow, and something is said meanwhile."""
@@ -78,7 +79,8 @@ class ToolBridge:
             itself before it called.
 
     A call that fails, is unknown or lacks arguments is answered by the model like any other: it reads what went wrong.
-    The model stays silent after calls of silent tools that went well.
+    The model stays silent after calls of silent tools that went well, of tools with a `reply`, and where the user is to
+    be asked first: the question is said as it is.
     """
 
     def __init__(
@@ -166,14 +168,17 @@ class ToolBridge:
         finally:
             filler.cancel()
             self._batches.pop(id_, None)
+            words = _words(tool, params.arguments, result)
             # A silent tool that went well needs no words, and neither does what the user has cut off.
             wordless = result.status == "cancelled" or (result.ok and tool is not None and tool.silent)
-            answer = batch.finish(id_, not wordless)
+            answer = batch.finish(id_, not wordless and words is None)
             seconds = round(time.monotonic() - began, 3)
             self._note(CallRecord(id_, name, params.arguments, result, started, seconds, background))
         # Told explicitly: Pipecat's own rule counts background calls among those to wait for, and a silent one that
         # ends last would keep the model from answering the others.
         await params.result_callback(result.for_model(), properties=FunctionCallResultProperties(run_llm=answer))
+        if words is not None:
+            await params.llm.push_frame(TTSSpeakFrame(words))
 
     async def _fill(self, params: FunctionCallParams, tool: Tool | None, batch: _Batch) -> None:
         if tool is None or (tool.silent and not tool.filler):
@@ -196,6 +201,16 @@ class ToolBridge:
 def _function(tool: Tool) -> FunctionSchema:
     properties, required = tool.parameters["properties"], list(tool.parameters.get("required", ()))
     return FunctionSchema(tool.name, tool.description, dict(properties), required)
+
+
+def _words(tool: Tool | None, arguments: Mapping[str, Any], result: Result) -> str | None:
+    """What is said about a call without asking the model, which might say that more was done than was."""
+    if result.status == "asks":
+        return result.error
+    if not result.ok or tool is None or tool.reply is None or tool.silent:
+        return None
+    returned = result.value if isinstance(result.value, Mapping) else {}
+    return worded(tool.reply, {**arguments, **returned})
 
 
 def _progress_of(params: FunctionCallParams) -> Progress:

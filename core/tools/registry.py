@@ -135,7 +135,7 @@ class Toolbox:
             wanted = (
                 "Nothing was done yet. Ask the user whether to go on; after a yes call it again, arguments unchanged."
             )
-            return Result("asks", wanted, question(name, checked))
+            return Result("asks", wanted, question(tool, checked))
         call = Call(id or uuid.uuid4().hex[:12], name, checked, self._tell, progress)
         result = await self._run(tool, call)
         return replace(result, seconds=round(time.monotonic() - began, 3))

@@ -36,6 +36,12 @@ class ToolFlags(Settings):
     consequential: bool = Field(False, description="the user is asked first")
     silent: bool = Field(False, description="nothing is said about the result")
     filler: str | None = Field(None, max_length=200, description="said when it takes longer than a moment")
+    reply: str | None = Field(
+        None, max_length=200, description="said when it went well; {name} is an argument, or a part of the result"
+    )
+    question: str | None = Field(
+        None, max_length=200, description="what the user is asked first, if consequential; {name} is an argument"
+    )
 
     def make_tool(
         self,
@@ -56,6 +62,8 @@ class ToolFlags(Settings):
             consequential=self.consequential,
             silent=self.silent,
             filler=self.filler,
+            reply=self.reply,
+            question=self.question,
             examples=examples,
         )
 

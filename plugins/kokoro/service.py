@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame, Frame, StartFrame
@@ -13,10 +13,14 @@ from animacy.core.errors import AnimacyError
 from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.shared import Share
+from animacy.core.video.contract import Viseme
 from animacy.plugins.kokoro.kept import Speech
 from animacy.plugins.kokoro.resample import resampled
 from animacy.plugins.kokoro.speaker import Speaker
 from animacy.plugins.kokoro.voices import Voice
+
+NOTHING_SECONDS = 0.01
+"""Of silence, where a clause has no sound."""
 
 
 class KokoroTTS(TTSService):
@@ -61,25 +65,30 @@ class KokoroTTS(TTSService):
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Speak `text` as SpeechFrames. A failure becomes an ErrorFrame and the rest of the clause is silent."""
+        spoken = False
         try:
             await self.start_tts_usage_metrics(text)
             pieces = resampled(self._speaker.value.synthesize(text), self.sample_rate)
             # One window at a time goes to the thread. When this generator is cancelled, nothing more is asked for.
             while piece := await self._speaker.run(_next, pieces):
                 await self.stop_ttfb_metrics()
-                yield SpeechFrame(
-                    audio=piece.pcm,
-                    sample_rate=self.sample_rate,
-                    num_channels=1,
-                    context_id=context_id,
-                    visemes=piece.visemes,
-                )
+                spoken = True
+                yield self._sound(piece.pcm, context_id, piece.visemes)
         except Exception as error:
             message = str(error) if isinstance(error, AnimacyError) else f"Kokoro failed: {error}"
             logger.opt(exception=error).error(message)
             yield ErrorFrame(error=message, exception=error)
         finally:
             await self.stop_ttfb_metrics()
+        if not spoken:
+            # Pipecat takes a last clause without sound (an emoji) for one whose sound is still to come, and keeps the
+            # next answer waiting for it as long as `stop_frame_timeout_s`.
+            yield self._sound(bytes(2 * round(NOTHING_SECONDS * self.sample_rate)), context_id)
+
+    def _sound(self, pcm: bytes, context_id: str, visemes: Sequence[Viseme] = ()) -> SpeechFrame:
+        return SpeechFrame(
+            audio=pcm, sample_rate=self.sample_rate, num_channels=1, context_id=context_id, visemes=tuple(visemes)
+        )
 
 
 def _next(pieces: Iterator[Speech]) -> Speech | None:

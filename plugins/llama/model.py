@@ -18,7 +18,9 @@ from animacy.plugins.llama.tools import NONE, question
 
 ARGUMENT_TOKENS = 160
 NAME_TOKENS = 24
-HOLDS = 'Is the exact answer to "{said}" in the passages above? Answer yes or no.'
+HOLDS_FROM = 0.5
+"""How sure it must be of that, from 0 to 1."""
+HOLDS = "Do the passages answer this? yes or no"
 
 
 class LlamaModel:
@@ -62,22 +64,26 @@ class LlamaModel:
 
     async def stream(self, request: Request, stop: threading.Event) -> AsyncIterator[Event]:
         """Choose a tool, or write an answer."""
-        messages = list(request.messages)
+        messages, grounds = list(request.messages), request.grounds
+        if grounds.answer is not None and grounds.unknown is None:  # known for sure, so that no tool is needed
+            yield grounds.answer
+            return
         if request.tools and messages[-1]["role"] == "user":
             call = await self._choose(messages, request.tools, stop)
             if call is not None or stop.is_set():
                 if call is not None:
                     yield call
                 return
-        grounds = request.grounds
         if grounds.answer is not None:
             yield grounds.answer
             return
-        if grounds.unknown is not None and not await self._holds_answer(messages, stop):
-            if not stop.is_set():
-                yield grounds.unknown
-            return
         options: dict[str, Any] = {**self._sampling, "max_tokens": request.max_tokens}
+        if grounds.unknown is not None:
+            if grounds.doubtful and not await self._holds_answer(messages, stop):
+                if not stop.is_set():
+                    yield grounds.unknown
+                return
+            options["temperature"] = 0.0  # facts are not for choosing among
         if request.opening:
             messages.append({"role": "assistant", "content": request.opening})
             options["grammar"] = GOES_ON
@@ -124,9 +130,10 @@ class LlamaModel:
 
     async def _holds_answer(self, messages: list[Message], stop: threading.Event) -> bool:
         """Whether the notes before the user's words hold the answer: asked, a small model is able to say so."""
-        asked = [*messages, {"role": "system", "content": HOLDS.format(said=messages[-1]["content"])}]
-        options: dict[str, Any] = {"temperature": 0.0, "grammar": one_of(["yes", "no"]), "max_tokens": 2}
-        return (await self._text(asked, stop, options)).strip() == "yes"
+        asked = [*messages, {"role": "system", "content": HOLDS}]
+        runtime = self._runtime.value
+        chance = await self._runtime.run(lambda: runtime.chance(asked, "yes", "no", stop))
+        return chance is not None and chance >= HOLDS_FROM
 
     async def _text(self, messages: Sequence[Message], stop: threading.Event, options: dict[str, Any]) -> str:
         return "".join([text async for text in self._write(messages, stop, options) if isinstance(text, str)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import shutil
@@ -25,6 +26,9 @@ KEPT_MIB = 64
 """About what one full conversation takes, computed (28 kB a token with the default model)."""
 REUSE = 16
 """Tokens in a row from which computed ones are moved rather than computed again when older turns were dropped."""
+
+CANDIDATES = 20
+"""Of the first token of an answer, when only their chances are asked for."""
 
 STATES = Computed("llama-states", limit=8)
 """What characters' first messages leave in the model's memory: 12 MB each with the default model and 400 tokens."""
@@ -113,6 +117,28 @@ class Runtime:
             STATES.add(state, *key)
         return usage
 
+    def chance(
+        self, messages: Sequence[Mapping[str, Any]], word: str, other: str, stop: threading.Event, **options: Any
+    ) -> float | None:
+        """How much more likely the model would answer `word` than `other`, from 0 to 1.
+
+        Only the beginnings of both are asked for, so they must differ in their first token. None when stopped.
+        """
+        weights = {word: 0.0, other: 0.0}
+
+        def on_choice(choice: Mapping[str, Any]) -> None:
+            for first in (choice.get("logprobs") or {}).get("content", ())[:1]:
+                for token in first["top_logprobs"]:
+                    text = token["token"].strip().lower()
+                    for one in weights:
+                        if text and one.startswith(text):
+                            weights[one] += math.exp(token["logprob"])
+
+        options |= {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": CANDIDATES}
+        usage = self._complete(messages, on_choice, stop, options)
+        total = sum(weights.values())
+        return None if usage is None or not total else weights[word] / total
+
     def write(
         self,
         messages: Sequence[Mapping[str, Any]],
@@ -125,6 +151,20 @@ class Runtime:
         `options` are those of llama.cpp's chat completions (max_tokens, temperature, seed, response_format, ...).
         Returns None when stopped before the first token. Raises ModelError when the request is refused.
         """
+
+        def on_choice(choice: Mapping[str, Any]) -> None:
+            if content := choice["delta"].get("content"):
+                on_text(content)
+
+        return self._complete(messages, on_choice, stop, options)
+
+    def _complete(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        on_choice: Callable[[Mapping[str, Any]], None],
+        stop: threading.Event,
+        options: Mapping[str, Any],
+    ) -> Usage | None:
         if self._server is None:
             raise ModelError(f"model {self.model.name} is not loaded")
         last: dict[str, Any] = {}
@@ -140,8 +180,7 @@ class Runtime:
             last = chunk.get("timings") or last
             for choice in chunk.get("choices", ()):
                 finish = choice.get("finish_reason") or finish
-                if content := choice["delta"].get("content"):
-                    on_text(content)
+                on_choice(choice)
             return stop.is_set()
 
         request = {"messages": list(messages), "stream": True, "timings_per_token": True, **options}

@@ -19,7 +19,15 @@ _RULES = """\
 You decide which tool a visitor's words need. Write the tool and its arguments, or none when no tool is made for them: \
 questions, opinions and small talk need none.
 {tools}"""
-_TALK = ("Hello!", "What do you think of it?", "When was that?", "Thanks, I like that.", "How much does it cost?")
+_TALK = (
+    "Hello!",
+    "What do you think of it?",
+    "When was that?",
+    "Thanks, I like that.",
+    "How much does it cost?",
+    "Do you have one of those here?",
+    "Which floor is it on?",
+)
 """What needs no tool in any recipe."""
 _YES, _NO = "Yes, please do.", "No, leave it."
 

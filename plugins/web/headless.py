@@ -219,6 +219,13 @@ class HeadlessClient:
 
         await self.until(quiet, within)
 
+    async def hear_out(self) -> None:
+        """Wait until the character began to speak, as it does to greet, and was heard out. Raises TimeoutError."""
+        await self.until(
+            lambda: next((sound for sound in self.playout.sounds if sound.turn and sound.voiced), None), 60.0
+        )
+        await self.silence()
+
     async def ask(self, samples: Samples, within: float = 30.0) -> Answer:
         """Ask, and wait for the whole answer; `first_frame` stays None when none begins."""
         begun = time.monotonic()

@@ -221,6 +221,9 @@ class WebServer:
     async def _visit(self, hello: Hello, link: Link) -> Visit | None:
         """The visit that goes on over this link, or a new one; None when the visitor was sent away."""
         visit = self._visits.get(hello.session or "")
+        if isinstance(visit, Visit) and visit.over:  # too late by a moment: it begins anew
+            await asyncio.wait({self._conversations[visit.token]}, timeout=5.0)
+            visit = None
         if not isinstance(visit, Visit):
             refusal = await self._refusal()
             if refusal is not None or self._host is None:

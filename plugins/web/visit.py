@@ -79,6 +79,11 @@ class Visit(Conversation):
         """Whether nobody is connected just now."""
         return self._link is None
 
+    @property
+    def over(self) -> bool:
+        """Whether the conversation has ended, or is about to."""
+        return self._done.is_set()
+
     def input(self) -> Ears:
         """The microphone."""
         return self._ears

@@ -16,7 +16,7 @@ from animacy.plugins.web.headless import MICROPHONE_RATE, HeadlessClient
 
 async def ask(url: str, files: list[Path], distance: float) -> dict:
     async with HeadlessClient(url, audio=("opus",), distance=distance) as client:
-        await client.silence()
+        await client.hear_out()
         answers = []
         for file in files:
             answer = await client.ask(read_audio(file, MICROPHONE_RATE), within=60)

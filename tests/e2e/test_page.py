@@ -79,7 +79,7 @@ def mouth_follows_voice(pieces: list) -> tuple[float, float]:
 async def test_a_conversation_of_three_turns(server, tmp_path, connection):
     """Greeting, two spoken questions and a written one: heard, seen, captioned, and not a word in the console."""
     questions = [QUESTIONS / "01.flac", QUESTIONS / "02.flac"]
-    microphone = recording(tmp_path / "microphone.wav", 14.0, questions[0], 32.0, questions[1], 90.0)
+    microphone = recording(tmp_path / "microphone.wav", 9.0, questions[0], 20.0, questions[1], 90.0)
     async with chromium(microphone) as browser:
         page = browser.page
         await start(browser, server, f"?connection={connection}")

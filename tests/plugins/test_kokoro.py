@@ -376,6 +376,13 @@ async def test_nothing_to_say_is_no_failure_of_the_service(speaker):
     assert not [frame for frame in up if isinstance(frame, ErrorFrame) and frame.exception]
 
 
+async def test_a_last_clause_without_sound_delays_nobody(speaker):
+    """Pipecat would wait for its sound until the service's timeout, and the next answer with it."""
+    async with asyncio.timeout(25):
+        down, _ = await said_by(service_of(speaker), [*answer("Fine, thanks. 😀 "), *answer("And you?")])
+    assert sum(isinstance(frame, TTSStoppedFrame) for frame in down) == 2
+
+
 async def test_an_interruption_stops_after_the_window_being_made(network, speaker):
     service = service_of(speaker)
     sentence = f"{LONG}, {LONG.lower()}, {LONG.lower()}."

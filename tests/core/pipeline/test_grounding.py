@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from pipecat.frames.frames import InterruptionFrame, LLMContextFrame
+from pipecat.frames.frames import InterruptionFrame, LLMContextFrame, UserStartedSpeakingFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.tests.utils import SleepFrame, run_test
 
@@ -84,6 +84,23 @@ async def test_a_note_is_gone_with_the_next_turn():
     first, second = (frame for frame in down if isinstance(frame, LLMContextFrame))
     assert isinstance(first, GroundedContextFrame) and not isinstance(second, GroundedContextFrame)
     assert shelf.used == [SEA, None]
+
+
+async def test_who_begins_to_speak_is_thought_about_without_the_last_turns_notes():
+    """Else the llm would read the conversation ahead in a form that it never has again."""
+    context = LLMContext([user("Why is it salty?")])
+    shelf = Shelf({"Why is it salty?": SEA})
+    grounding = Grounding([shelf])
+    read = []
+
+    @grounding.event_handler("on_after_push_frame")
+    async def note(_, frame):
+        if isinstance(frame, LLMContextFrame | UserStartedSpeakingFrame | ForeseenTranscriptFrame):
+            read.append(len(context.get_messages()))
+
+    frames = [LLMContextFrame(context), SleepFrame(0.1), UserStartedSpeakingFrame(), SleepFrame(0.1)]
+    await run_test(grounding, frames_to_send=[*frames, ForeseenTranscriptFrame("And the lakes?")])
+    assert read[:2] == [2, 1]
 
 
 async def test_what_was_foreseen_is_not_looked_up_again():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from animacy.core.tools.confirmation import question
 from animacy.core.tools.phrases import says_yes
 from animacy.core.tools.registry import Toolbox
 from tests.core.tools.sources import Listed, tool
@@ -70,7 +69,7 @@ async def test_the_same_call_after_a_yes_is_made_once(toolbox):
     asked = await toolbox.call("pay", {"to": "Ann"})
     assert asked.status == "asks"
     assert not asked.ok
-    assert asked.error == "Shall I go on with pay: to Ann?" == question("pay", {"to": "Ann"})
+    assert asked.error == "Shall I go on with pay: to Ann?"
     assert "needs_confirmation" in asked.for_model()
     assert (await toolbox.call("pay", {"to": "Ann"})).status == "asks", "within the same turn nothing is confirmed"
     toolbox.user_said("Yes please.")

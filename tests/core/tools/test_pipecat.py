@@ -73,12 +73,12 @@ class Ears(FrameProcessor):
 
     def __init__(self):
         super().__init__()
-        self.fillers, self.texts = [], []
+        self.spoken, self.texts = [], []
 
     async def process_frame(self, frame, direction):
         await super().process_frame(frame, direction)
         if isinstance(frame, TTSSpeakFrame):
-            self.fillers.append((frame.text, frame.append_to_context))
+            self.spoken.append((frame.text, frame.append_to_context))
             return
         if isinstance(frame, LLMTextFrame):
             self.texts.append(frame.text)
@@ -143,7 +143,7 @@ async def test_a_result_comes_back_into_the_answer():
         await scene.until(lambda: scene.ears.texts)
         assert scene.llm.results == [{"result": 42}]
         assert scene.ears.texts == ["It is 42."]
-        assert not scene.ears.fillers
+        assert not scene.ears.spoken
         [record] = scene.bridge.take_records()
         assert (record.name, record.arguments, record.result.value) == ("double", {"n": "21"}, 42)
         assert record.started > 1e9
@@ -188,8 +188,8 @@ async def test_a_slow_tool_has_a_line_said_once():
     tools = [tool("slow", slow, filler="Let me look."), tool("other", slow)]
     async with conversation(tools, [("slow", {}), ("other", {})], "Done.", filler_after=0.03) as scene:
         await scene.say("Look it up.")
-        await scene.until(lambda: scene.ears.fillers)
-        assert scene.ears.fillers == [("Let me look.", False)]
+        await scene.until(lambda: scene.ears.spoken)
+        assert scene.ears.spoken == [("Let me look.", False)]
         release.set()
         await scene.until(lambda: scene.ears.texts)
         assert "Let me look." not in str(scene.context.get_messages())
@@ -208,7 +208,7 @@ async def test_a_model_that_says_something_itself_needs_no_line():
         await asyncio.sleep(0.1)
         release.set()
         await scene.until(lambda: len(scene.ears.texts) == 2)
-        assert not scene.ears.fillers
+        assert not scene.ears.spoken
 
 
 @pytest.mark.parametrize("silent_last", [True, False])
@@ -267,7 +267,7 @@ async def test_an_interruption_ends_a_call():
         assert scene.bridge.records[0].result.status == "cancelled"
         assert [message["content"] for message in scene.llm.asked[-1] if message["role"] == "tool"] == ["CANCELLED"]
         await asyncio.sleep(0.2)
-        assert not scene.ears.fillers
+        assert not scene.ears.spoken
         assert len(scene.llm.asked) == 2
 
 
@@ -302,18 +302,50 @@ async def test_something_consequential_waits_for_the_users_yes():
         return "paid"
 
     call = [("pay", {"to": "Ann"})]
-    lines = call, call, "Shall I pay Ann?", call, "Paid."
-    async with conversation([tool("pay", pay, {"to": "string"}, consequential=True)], *lines) as scene:
+    asks = tool("pay", pay, {"to": "string"}, consequential=True, question="Shall I pay {to}?")
+    async with conversation([asks], call, call, "Paid.") as scene:
         # What is only in the context does not confirm, even when it is in the user's name.
         scene.context.add_message({"role": "user", "content": "Yes."})
         await scene.say("Pay Ann.")
-        await scene.until(lambda: scene.ears.texts)
-        assert "needs_confirmation" in scene.llm.results[-1]
+        await scene.until(lambda: scene.ears.spoken)
+        assert scene.ears.spoken == [("Shall I pay Ann?", True)], "asked in these words, whatever the model makes of it"
+        assert len(scene.llm.asked) == 1
         assert not paid
         await scene.say("Yes, please.")
-        await scene.until(lambda: len(scene.ears.texts) == 2)
+        await scene.until(lambda: scene.ears.texts)
         assert paid == ["Ann"]
-        assert [record.result.status for record in scene.bridge.records] == ["asks", "asks", "done"]
+        assert [record.result.status for record in scene.bridge.records] == ["asks", "done"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "returned", "said"),
+    [
+        ("Here is floor {floor}.", None, "Here is floor 2."),
+        ("{people} are waiting.", {"people": 43}, "43 are waiting."),
+        ("{people} are waiting.", {"persons": 43}, None),
+        ("{people} are waiting.", "nobody", None),
+    ],
+)
+async def test_a_reply_is_said_in_place_of_the_models_words(reply, returned, said):
+    async def look(call):
+        return returned
+
+    tools = [tool("look", look, {"floor": "integer"}, reply=reply)]
+    async with conversation(tools, [("look", {"floor": 2})], "In my own words.") as scene:
+        await scene.say("Look.")
+        await scene.until(lambda: scene.ears.spoken or scene.ears.texts)
+        assert scene.ears.spoken == ([(said, True)] if said else [])
+        assert scene.ears.texts == ([] if said else ["In my own words."])
+
+
+async def test_a_call_that_fails_has_no_reply():
+    async def fails(call):
+        raise RuntimeError
+
+    async with conversation([tool("look", fails, reply="Here you are.")], [("look", {})], "I can't.") as scene:
+        await scene.say("Look.")
+        await scene.until(lambda: scene.ears.texts)
+        assert not scene.ears.spoken
 
 
 async def test_a_conversation_without_tools_stays_as_it_was():
