@@ -26,7 +26,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
     "--autoplay-policy=no-user-gesture-required",
     "--window-size=1280,800",
     "--remote-debugging-port=0",
@@ -123,6 +122,8 @@ async def chromium(
                     try:
                         await tab.call("Page.enable")
                         await tab.call("Runtime.enable")
+                        # Not by `--use-fake-ui-for-media-stream`, which shares a made-up screen, whatever else is said.
+                        await tab.call("Browser.grantPermissions", permissions=["audioCapture", "videoCapture"])
                         if before_load:
                             await tab.call("Page.addScriptToEvaluateOnNewDocument", source=before_load)
                         yield tab

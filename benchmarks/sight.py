@@ -62,7 +62,7 @@ async def show(url: str, process: int, picture: Path, questions: list[dict[str, 
     source = "screen" if picture.stem.startswith("screen") else "camera"
     with tempfile.TemporaryDirectory() as folder:
         shown, flag = (shared_tab if source == "screen" else camera)(picture, Path(folder))
-        async with chromium(more=[flag]) as tab:
+        async with chromium(more=[flag, "--window-size=1280,880"]) as tab:
             if source == "screen":
                 await tab.call("Target.createTarget", url=shown.as_uri(), background=True)
             await meet(tab, url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -30,6 +31,8 @@ BLIND = {
     "camera": "I can't see you, your camera is off. Switch it on and I'll have a look.",
     "screen": "I can't see your screen. Share it with me and I'll have a look.",
 }
+_ON_SCREEN = re.compile(r"\b(?:screen|tabs?|window|page|slide|browser)\b", re.IGNORECASE)
+"""Words for what no camera shows."""
 _WHAT = {"camera": "the user's camera picture", "screen": "the user's screen"}
 
 
@@ -94,10 +97,11 @@ class SightSource:
         if source is None or source not in self._allowed:
             return None
         picture = await self._viewer.look(source)
-        if picture is None and source == "camera" and "screen" in self._allowed:
-            # "What do you see?" means whatever is shown.
-            source, picture = "screen", await self._viewer.look("screen")
-            source = source if picture is not None else "camera"
+        other: PictureSource = "screen" if source == "camera" else "camera"
+        if picture is None and other in self._allowed and not _ON_SCREEN.search(said):
+            # "What do you see?" and "What does it say?" mean whatever is shown.
+            picture = await self._viewer.look(other)
+            source = other if picture is not None else source
         if picture is None:
             return Finding(DARK[source], Grounds(BLIND[source]))
         await self._on_look(source)

@@ -4,7 +4,8 @@ import { type DeviceState, failure, stopTracks } from "./device";
 import { MAX_PICTURE_BYTES } from "./protocol";
 
 export const PICTURE_MS = 1000;
-export const MOST_WIDTH = 1280;
+/** Wide enough to read what is written on a screen; without a wish browsers scale it down to half of that. */
+export const MOST_WIDTH = { camera: 1280, screen: 1920 };
 const QUALITIES = [0.8, 0.6, 0.4];
 
 export class Eye {
@@ -77,10 +78,11 @@ export class Eye {
   }
 
   #ask(): Promise<MediaStream> {
-    const size = { width: { ideal: MOST_WIDTH }, height: { ideal: 720 } };
+    const width = MOST_WIDTH[this.source];
+    const size = { width: { ideal: width }, height: { ideal: (width * 9) / 16 } };
     return this.source === "camera"
       ? navigator.mediaDevices.getUserMedia({ video: { ...size, frameRate: { ideal: 15 }, facingMode: "user" } })
-      : navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 5 } }, audio: false });
+      : navigator.mediaDevices.getDisplayMedia({ video: { ...size, frameRate: { ideal: 5 } }, audio: false });
   }
 
   async #look(): Promise<void> {
@@ -88,7 +90,7 @@ export class Eye {
     if (!this.pictures || this.#busy || width === 0) return;
     this.#busy = true;
     try {
-      const scale = Math.min(1, MOST_WIDTH / width);
+      const scale = Math.min(1, MOST_WIDTH[this.source] / width);
       this.#canvas.width = Math.round(width * scale);
       this.#canvas.height = Math.round(height * scale);
       this.#canvas.getContext("2d", { alpha: false })?.drawImage(this.#video, 0, 0, this.#canvas.width, this.#canvas.height);
