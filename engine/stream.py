@@ -32,7 +32,7 @@ class Stream:
     Args:
         preset: shapes and schedule; `dit` and `vae` must be of its configuration.
         dit: the transformer, on the device that generates.
-        vae: the autoencoder, on the same device.
+        vae: the autoencoder; it may be on another device, and the frames come from there.
         height: of the picture in pixels, a multiple of `preset.pixel_step`; None takes the preset's size.
         width: as `height`.
         batch: how many videos.
@@ -110,7 +110,7 @@ class Stream:
         self.reset()
         pixels = self._pixels(image)
         _assign(self._text, self._dit.embed_text(prompt_embeds, self._batch))
-        latents = self._vae.encode(pixels, None, first=True)
+        latents = self._vae.encode(pixels, None, first=True).to(self._dit.device)
         placement = self._window.place(1)
         cache = self._caches[0]
         cache.begin(placement)
@@ -122,7 +122,7 @@ class Stream:
             other.copy_(cache)
         self._window.advance(1)
         self._started = True
-        return _to_uint8(self._vae.decode(latents, self._features, first=True))
+        return self._decode(latents, first=True)
 
     @torch.inference_mode()
     def step(self, audio_window: Tensor | None = None) -> Tensor | None:
@@ -133,8 +133,8 @@ class Stream:
                 the preset's `AudioConfig` says; None is silence (zeros).
 
         Returns:
-            (batch, chunk * temporal_factor, height, width, 3), uint8 RGB on the device; None when `interrupt` was
-            called meanwhile: the chunk is given up, and the next step follows what came before it.
+            (batch, chunk * temporal_factor, height, width, 3), uint8 RGB on the autoencoder's device; None when
+            `interrupt` was called meanwhile: the chunk is given up, and the next step follows what came before it.
 
         Raises:
             EngineError: nothing was started, or the features have the wrong shape.
@@ -146,9 +146,7 @@ class Stream:
         if not self._denoise(turn):
             return None
         self._count(placement)
-        chunks = self._latents.split(1, dim=2)
-        frames = [self._vae.decode(chunk, self._features, first=False) for chunk in chunks]
-        return _to_uint8(torch.cat(frames, dim=2))
+        return self._decode(self._latents, first=False)
 
     def interrupt(self) -> None:
         """Give up the chunk in progress, if there is one, at its next denoising step; may be called from any thread.
@@ -241,6 +239,11 @@ class Stream:
         """The velocity of the chunk, whose keys and values replace those of the step before."""
         return self._dit(latents, time, self._angles, Conditions(self._text, self._audio), cache)
 
+    def _decode(self, latents: Tensor, first: bool) -> Tensor:
+        """Frames of a chunk, a latent frame at a time, as uint8; depends on nothing of the transformer's state."""
+        chunks = latents.to(self._vae.device).split(1, dim=2)
+        return _to_uint8(torch.cat([self._vae.decode(chunk, self._features, first) for chunk in chunks], dim=2))
+
     def _count(self, placement: Placement) -> None:
         """Count the chunk, and turn the rings back in the rare case that positions run out."""
         turn = self._window.advance(placement.frames)
@@ -279,14 +282,14 @@ class Stream:
                 f"the picture is {tuple(image.shape)} of {image.dtype}, not {wanted} of torch.uint8",
                 f"resize it to {self.size[1]}x{self.size[0]} RGB",
             )
-        pixels = pictures.expand(wanted).to(self._dit.device).permute(0, 3, 1, 2).unsqueeze(2)
+        pixels = pictures.expand(wanted).to(self._vae.device).permute(0, 3, 1, 2).unsqueeze(2)
         return pixels.float() / 127.5 - 1
 
     def _warm_features(self) -> None:
         """Decode nothing once, so that the feature cache has its buffers before a state is loaded into them."""
         nothing = torch.zeros_like(self._latents[:, :, :1])
-        self._vae.decode(nothing, self._features, first=True)
-        self._vae.decode(nothing, self._features, first=False)
+        for first in (True, False):
+            self._decode(nothing, first)
 
 
 def _assign(mine: Mapping[int, KeysValues], theirs: Mapping[int, KeysValues]) -> None:

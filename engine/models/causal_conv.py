@@ -45,8 +45,8 @@ class FeatureCache:
 
     def reset(self) -> None:
         """Forget the past without giving back memory: before the first frame there were zeros."""
-        for buffer in self._buffers.values():
-            buffer.zero_()
+        for key, buffer in self._buffers.items():
+            buffer[:, :, : self._past[key]].zero_()
 
     def state_dict(self) -> dict[str, Tensor]:
         """The past frames of each convolution, copied."""

@@ -147,6 +147,11 @@ class VideoVAE(nn.Module):
         self._format = torch.contiguous_format
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.post_quant_conv.weight.device
+
+    @property
     def dtype(self) -> torch.dtype:
         """What the convolutions run in."""
         return self.post_quant_conv.weight.dtype

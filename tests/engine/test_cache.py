@@ -97,6 +97,12 @@ def test_turning_positions_back_changes_nothing(model):
     assert relative(run_cached(model, latents, sink=1, window=3, max_position=9), far) <= 1e-5
 
 
+def test_the_masked_forward_can_be_trained():
+    trained = random_weights(VideoDiT(CONFIG)).requires_grad_(True)
+    run_masked(trained, video(3), sink=1, window=2).square().mean().backward()
+    assert all(parameter.grad.abs().max() > 0 for name, parameter in trained.named_parameters() if "k.bias" not in name)
+
+
 def test_rotations_add_up():
     rope = RotaryEmbedding(CONFIG)
     keys = torch.randn(2, TOKENS, CONFIG.num_heads, CONFIG.head_dim)
