@@ -58,9 +58,9 @@ def _kernel(
     x: Any,
     values: Any,
     scale: Any,
-    dim: int,
-    largest: float,
-    smallest_scale: float,
+    dim: Any,
+    largest: Any,
+    smallest_scale: Any,
     BLOCK: tl.constexpr,
 ) -> None:
     row = tl.program_id(0).to(tl.int64)

@@ -46,11 +46,11 @@ def _kernel(
     x: Any,
     y: Any,
     gate: Any,
-    tokens: int,
-    run: int,
-    dim: int,
-    gate_batch: int,
-    gate_group: int,
+    tokens: Any,
+    run: Any,
+    dim: Any,
+    gate_batch: Any,
+    gate_group: Any,
     BLOCK: tl.constexpr,
 ) -> None:
     row = tl.program_id(0).to(tl.int64)

@@ -25,9 +25,8 @@ def norm_silu(x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
     Returns:
         `out`.
     """
-    take = (
-        norm_silu_triton if on_gpu(x, weight) and _rows_are_dense(x) and _rows_are_dense(out) else norm_silu_reference
-    )
+    dense = _rows_are_dense(x) and _rows_are_dense(out)
+    take = norm_silu_triton if dense and on_gpu(x, weight) else norm_silu_reference
     return take(x, weight, out)
 
 
@@ -73,11 +72,11 @@ def _kernel(
     x: Any,
     weight: Any,
     out: Any,
-    pixels: int,
-    channels: int,
-    root: float,
-    x_batch: int,
-    out_batch: int,
+    pixels: Any,
+    channels: Any,
+    root: Any,
+    x_batch: Any,
+    out_batch: Any,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:

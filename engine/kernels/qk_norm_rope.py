@@ -84,14 +84,14 @@ def _kernel(
     k_weight: Any,
     cos: Any,
     sin: Any,
-    tokens: int,
-    dim: int,
-    half: int,
-    q_batch: int,
-    q_token: int,
-    k_batch: int,
-    k_token: int,
-    eps: float,
+    tokens: Any,
+    dim: Any,
+    half: Any,
+    q_batch: Any,
+    q_token: Any,
+    k_batch: Any,
+    k_token: Any,
+    eps: Any,
     BLOCK: tl.constexpr,
 ) -> None:
     row = tl.program_id(0).to(tl.int64)
@@ -104,15 +104,15 @@ def _kernel(
     else:
         base = k + sample * k_batch + token * k_token
         weight = k_weight
+    column = tl.arange(0, 2 * BLOCK)
+    inside = column < dim
+    values = tl.load(base + column, mask=inside, other=0.0).to(tl.float32)
+    inverse = 1.0 / tl.sqrt(tl.sum(values * values, axis=0) / dim + eps)
+    values = values * inverse * tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    even, odd = tl.split(tl.reshape(values, (BLOCK, 2)))
     pair = tl.arange(0, BLOCK)
-    inside = pair < dim // 2
-    even = tl.load(base + 2 * pair, mask=inside, other=0.0).to(tl.float32)
-    odd = tl.load(base + 2 * pair + 1, mask=inside, other=0.0).to(tl.float32)
-    inverse = 1.0 / tl.sqrt(tl.sum(even * even + odd * odd, axis=0) / dim + eps)
-    even = even * inverse * tl.load(weight + 2 * pair, mask=inside, other=0.0).to(tl.float32)
-    odd = odd * inverse * tl.load(weight + 2 * pair + 1, mask=inside, other=0.0).to(tl.float32)
     angle = token * half + pair % half
-    c = tl.load(cos + angle, mask=inside, other=0.0)
-    s = tl.load(sin + angle, mask=inside, other=0.0)
-    tl.store(base + 2 * pair, (even * c - odd * s).to(q.dtype.element_ty), mask=inside)
-    tl.store(base + 2 * pair + 1, (even * s + odd * c).to(q.dtype.element_ty), mask=inside)
+    c = tl.load(cos + angle, mask=pair < dim // 2, other=0.0)
+    s = tl.load(sin + angle, mask=pair < dim // 2, other=0.0)
+    rotated = tl.interleave(even * c - odd * s, even * s + odd * c)
+    tl.store(base + column, rotated.to(q.dtype.element_ty), mask=inside)

@@ -94,7 +94,8 @@ def test_speech_and_prompt_change_the_picture(tiny, stream):
 
 def test_a_state_is_taken_up_exactly(any_stream):
     here = any_stream(seed=1)
-    here.start(picture(*here.size))
+    text_dim = here.preset.dit.text_dim
+    here.start(picture(*here.size), None if text_dim is None else torch.randn(1, 2, text_dim))
     frames(here, 5)
     state = here.state_dict()
     there = any_stream(seed=2)
