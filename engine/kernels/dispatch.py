@@ -22,8 +22,8 @@ __all__ = ["jit", "next_power_of_2", "on_gpu", "tl", "triton"]
 def jit(kernel: Any) -> Any:
     """`triton.jit`, or the plain function where Triton is not installed.
 
-    Kernels annotate what they are given at run time as `Any`: Triton reads `int` as an order for 32 bits and would no
-    longer learn from the values which strides are aligned.
+    Kernels annotate their constants only: Triton evaluates annotations, and would take `int` as an order for 32 bits
+    and no longer learn from the values which strides are aligned.
     """
     return kernel if triton is None else triton.jit(kernel)
 

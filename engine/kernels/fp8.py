@@ -1,7 +1,5 @@
 """Per-token quantisation to FP8 (e4m3), for matrix products on Hopper and later (arXiv:2209.05433)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -55,14 +53,14 @@ def quantize_fp8_triton(x: Tensor) -> tuple[Tensor, Tensor]:
 
 @jit
 def _kernel(
-    x: Any,
-    values: Any,
-    scale: Any,
-    dim: Any,
-    largest: Any,
-    smallest_scale: Any,
+    x,
+    values,
+    scale,
+    dim,
+    largest,
+    smallest_scale,
     BLOCK: tl.constexpr,
-) -> None:
+):
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK)
     inside = column < dim

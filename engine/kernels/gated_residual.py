@@ -1,7 +1,5 @@
 """The gated residual of a diffusion transformer (adaLN-Zero of DiT, arXiv:2212.09748)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -43,16 +41,16 @@ def gated_residual_triton(x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
 
 @jit
 def _kernel(
-    x: Any,
-    y: Any,
-    gate: Any,
-    tokens: Any,
-    run: Any,
-    dim: Any,
-    gate_batch: Any,
-    gate_group: Any,
+    x,
+    y,
+    gate,
+    tokens,
+    run,
+    dim,
+    gate_batch,
+    gate_group,
     BLOCK: tl.constexpr,
-) -> None:
+):
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = column < dim

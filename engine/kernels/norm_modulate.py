@@ -1,7 +1,5 @@
 """LayerNorm without weights, then the adaptive scale and shift of a diffusion transformer (DiT, arXiv:2212.09748)."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -58,20 +56,20 @@ def norm_modulate_triton(x: Tensor, scale: Tensor, shift: Tensor, eps: float) ->
 
 @jit
 def _kernel(
-    x: Any,
-    scale: Any,
-    shift: Any,
-    out: Any,
-    tokens: Any,
-    run: Any,
-    dim: Any,
-    scale_batch: Any,
-    scale_group: Any,
-    shift_batch: Any,
-    shift_group: Any,
-    eps: Any,
+    x,
+    scale,
+    shift,
+    out,
+    tokens,
+    run,
+    dim,
+    scale_batch,
+    scale_group,
+    shift_batch,
+    shift_group,
+    eps,
     BLOCK: tl.constexpr,
-) -> None:
+):
     row = tl.program_id(0).to(tl.int64)
     sample = row // tokens
     group = (row % tokens) // run

@@ -4,8 +4,6 @@ A causal convolution wants its past frames in front of the new ones. Writing the
 will read it saves the concatenation and the padding, which together move more bytes than the norm itself.
 """
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -69,17 +67,17 @@ def norm_silu_triton(x: Tensor, weight: Tensor, out: Tensor) -> Tensor:
 
 @jit
 def _kernel(
-    x: Any,
-    weight: Any,
-    out: Any,
-    pixels: Any,
-    channels: Any,
-    root: Any,
-    x_batch: Any,
-    out_batch: Any,
+    x,
+    weight,
+    out,
+    pixels,
+    channels,
+    root,
+    x_batch,
+    out_batch,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
-) -> None:
+):
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)[:, None]
     sample = tl.program_id(1).to(tl.int64)
     column = tl.arange(0, BLOCK)[None, :]

@@ -1,7 +1,5 @@
 """RMS norm of queries and keys over all heads, then the rotary position embedding (RoFormer, arXiv:2104.09864)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -78,22 +76,22 @@ def qk_norm_rope_triton(
 
 @jit
 def _kernel(
-    q: Any,
-    k: Any,
-    q_weight: Any,
-    k_weight: Any,
-    cos: Any,
-    sin: Any,
-    tokens: Any,
-    dim: Any,
-    half: Any,
-    q_batch: Any,
-    q_token: Any,
-    k_batch: Any,
-    k_token: Any,
-    eps: Any,
+    q,
+    k,
+    q_weight,
+    k_weight,
+    cos,
+    sin,
+    tokens,
+    dim,
+    half,
+    q_batch,
+    q_token,
+    k_batch,
+    k_token,
+    eps,
     BLOCK: tl.constexpr,
-) -> None:
+):
     row = tl.program_id(0).to(tl.int64)
     sample = row // tokens
     token = row % tokens

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -15,6 +20,7 @@ from tests.engine.helpers import DEVICE
 
 pytestmark = pytest.mark.skipif(dispatch.triton is None, reason="Triton is not installed")
 
+ROOT = Path(__file__).parents[2]
 DTYPES = [torch.float32, torch.bfloat16]
 
 
@@ -116,6 +122,15 @@ def test_quantize_fp8_is_near(quantize, dtype):
     got, scale = quantize(x)
     error = (got.float() * scale - x.float()).abs()
     assert (error <= 0.0625 * x.float().abs() + scale * 2**-9).all()
+
+
+def test_the_kernels_compile_for_a_gpu(tmp_path):
+    """The interpreter takes more than the compiler does."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "tests.engine.compile_kernels"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 5
 
 
 def test_training_goes_through_the_references():
