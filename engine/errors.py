@@ -1,0 +1,13 @@
+"""Errors of the engine that a user can mend."""
+
+from __future__ import annotations
+
+from animacy.core.errors import AnimacyError, ModelError
+
+
+class EngineError(AnimacyError):
+    """The engine was asked for something that it cannot do; the remedy says what it can."""
+
+
+class WeightsError(ModelError):
+    """A weights file does not hold what the model needs."""

@@ -1,0 +1,139 @@
+"""Causal convolution in time over a stream, and what it remembers between chunks.
+
+A causal convolution needs the last frames of what it saw before (Wan's feature cache, arXiv:2503.20314). Here each one
+owns a buffer of its past frames and one chunk. What comes before it writes new frames straight into the buffer, the
+convolution reads the whole, and the last frames move to the front: no concatenation, no padding in time, and addresses
+that never change, so that a captured graph stays valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from animacy.engine.errors import EngineError
+from animacy.engine.kernels import norm_silu
+
+
+class FeatureCache:
+    """The past frames of every causal convolution of one stream (or batch of streams); weights know nothing of it.
+
+    It has room for chunks of `latent_frames` latent frames.
+    """
+
+    def __init__(self, latent_frames: int = 1) -> None:
+        self._latent_frames = latent_frames
+        self._buffers: dict[str, Tensor] = {}
+        self._past: dict[str, int] = {}
+
+    def window(self, key: str, x: Tensor, past: int, frames: int, layout: torch.memory_format) -> Tensor:
+        """The buffer of convolution `key` as far as a chunk like `x` needs it: (batch, channels, past + t, h, w).
+
+        The first call allocates, in memory format `layout`; a latent frame is worth `frames` at this place.
+        """
+        buffer = self._buffers.get(key)
+        if buffer is None:
+            shape = (x.shape[0], x.shape[1], past + frames * self._latent_frames, *x.shape[3:])
+            buffer = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout).zero_()
+            self._buffers[key], self._past[key] = buffer, past
+        fits = (buffer.shape[0], buffer.shape[1], *buffer.shape[3:]) == (x.shape[0], x.shape[1], *x.shape[3:])
+        if not fits or x.shape[2] > buffer.shape[2] - past:
+            raise EngineError(f"chunk {tuple(x.shape)} does not fit the cache {tuple(buffer.shape)} of {key}")
+        return buffer[:, :, : past + x.shape[2]]
+
+    def reset(self) -> None:
+        """Forget the past without giving back memory: before the first frame there were zeros."""
+        for key, buffer in self._buffers.items():
+            buffer[:, :, : self._past[key]].zero_()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The past frames of each convolution, copied."""
+        return {key: buffer[:, :, : self._past[key]].clone() for key, buffer in self._buffers.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state_dict` gave, in place."""
+        if state.keys() != self._buffers.keys():
+            raise EngineError("the state belongs to another model", "start the stream once before loading a state")
+        for key, past in state.items():
+            self._buffers[key][:, :, : self._past[key]].copy_(past)
+
+
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """channels_last_3d when `x` has it, contiguous otherwise."""
+    last = torch.channels_last_3d
+    return last if not x.is_contiguous() and x.is_contiguous(memory_format=last) else torch.contiguous_format
+
+
+class CausalConv3d(nn.Conv3d):
+    """A convolution whose outputs see the present and the past only; "same" padding in height and width.
+
+    `frames` is how many frames a latent frame is worth at this place. Inputs are laid out in memory like the weight.
+    `key` names the convolution in a `FeatureCache`; the network that holds it sets it.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: tuple[int, int, int], frames: int, time_stride: int = 1
+    ) -> None:
+        padding = (0, kernel[1] // 2, kernel[2] // 2)
+        super().__init__(in_channels, out_channels, kernel, (time_stride, 1, 1), padding)
+        self.past = kernel[0] - time_stride
+        self.frames = frames
+        self.key = ""
+
+    def forward(self, x: Tensor, cache: FeatureCache | None, norm: Tensor | None = None) -> Tensor:
+        """Convolve a chunk (batch, channels, t, height, width) and remember its end.
+
+        `norm` is the weight of a channel norm with SiLU to apply first. Without a cache the past is zeros.
+        """
+        window = self._filled(x, cache, norm)
+        y = super().forward(window)
+        if cache is not None:
+            _keep(window, self.past)
+        return y
+
+    def remember(self, x: Tensor, cache: FeatureCache | None) -> None:
+        """Keep the end of a chunk as the past of the next one without convolving it."""
+        if cache is not None:
+            _keep(self._filled(x, cache, None), self.past)
+
+    def _filled(self, x: Tensor, cache: FeatureCache | None, norm: Tensor | None) -> Tensor:
+        """Past and present, the present after norm and SiLU if asked for."""
+        layout = memory_format_of(self.weight)
+        if cache is None:
+            batch, channels, frames, height, width = x.shape
+            shape = (batch, channels, self.past + frames, height, width)
+            window = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+            window[:, :, : self.past] = 0
+        else:
+            window = cache.window(self.key, x, self.past, self.frames, layout)
+        present = window[:, :, self.past :]
+        if norm is None:
+            present.copy_(x)
+        else:
+            norm_silu(x, norm, present)
+        return window
+
+
+def _keep(window: Tensor, past: int) -> None:
+    """Move the last `past` frames to the front, one by one where they overlap."""
+    frames = window.shape[2] - past
+    if frames >= past:
+        window[:, :, :past].copy_(window[:, :, frames:])
+        return
+    for frame in range(past):
+        window[:, :, frame].copy_(window[:, :, frame + frames])
+
+
+def name_convolutions(network: nn.Module) -> None:
+    """Give every causal convolution its key, the name it has in `network`."""
+    for name, module in network.named_modules():
+        if isinstance(module, CausalConv3d):
+            module.key = name
+
+
+def each_frame(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply a layer for pictures to every frame of (batch, channels, frames, height, width)."""
+    y = layer(x.transpose(1, 2).flatten(0, 1))
+    return y.unflatten(0, (x.shape[0], -1)).transpose(1, 2)

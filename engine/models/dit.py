@@ -1,0 +1,244 @@
+"""The causal video diffusion transformer.
+
+One class for the Wan family (arXiv:2503.20314) and for ours: a flow-matching transformer over latent tokens, made
+autoregressive by a memory of earlier frames (CausVid, arXiv:2412.07772; Self Forcing, arXiv:2506.08009), with speech
+looked at by cross attention in some of its blocks (OmniAvatar, arXiv:2506.18866; InfiniteTalk, arXiv:2508.14033).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from animacy.engine.config import AudioConfig, DiTConfig
+from animacy.engine.errors import EngineError
+from animacy.engine.kernels import gated_residual, norm_modulate
+from animacy.engine.models.attention import CrossAttention, KeysValues, Memory, SelfAttention
+from animacy.engine.models.rope import Angles
+
+_TIME_SCALE = 10_000.0
+"""Longest period of the sinusoidal timestep embedding (arXiv:1706.03762)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeEmbedding:
+    """What a timestep means to the network, float32; computed once for each timestep of a schedule.
+
+    `features` is (batch, groups, dim), `modulation` (batch, groups, 6, dim). A group is a run of tokens with one
+    timestep. A batch of 1 serves any batch.
+    """
+
+    features: Tensor
+    modulation: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Projected contexts by block: `text` of a whole clip, `audio` with batch * frames as its batch."""
+
+    text: Mapping[int, KeysValues] = field(default_factory=dict)
+    audio: Mapping[int, KeysValues] = field(default_factory=dict)
+
+
+class AudioProjection(nn.Module):
+    """Turns the speech features around a latent frame into context tokens (InfiniteTalk's audio adapter)."""
+
+    def __init__(self, config: AudioConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.proj1 = nn.Linear(config.window * config.feature_dim, config.hidden_dim)
+        self.proj2 = nn.Linear(config.hidden_dim, config.hidden_dim)
+        self.proj3 = nn.Linear(config.hidden_dim, config.tokens * config.token_dim)
+        self.norm = nn.LayerNorm(config.token_dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (batch, frames, window, feature_dim) to (batch * frames, tokens, token_dim)."""
+        hidden = F.relu(self.proj1(features.flatten(2).flatten(0, 1)))
+        tokens = self.proj3(F.relu(self.proj2(hidden)))
+        return self.norm(tokens.unflatten(-1, (self.config.tokens, -1)))
+
+
+class Block(nn.Module):
+    """Self attention, text, speech and feed-forward, the first and the last modulated by the timestep."""
+
+    def __init__(self, config: DiTConfig, index: int) -> None:
+        super().__init__()
+        dim, eps = config.dim, config.eps
+        audio = config.audio if config.audio is not None and index in config.audio.blocks else None
+        affine = config.cross_attn_norm
+        self.eps = eps
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        self.self_attn = SelfAttention(dim, config.num_heads, eps)
+        if config.text_dim is not None:
+            self.cross_norm = nn.LayerNorm(dim, eps) if affine else nn.Identity()
+            self.cross_attn = CrossAttention(dim, dim, config.num_heads, eps)
+        if audio is not None:
+            self.audio_norm = nn.LayerNorm(dim, eps) if affine else nn.Identity()
+            self.audio_attn = CrossAttention(dim, audio.token_dim, config.num_heads, eps)
+        self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, dim))
+
+    def forward(
+        self,
+        x: Tensor,
+        time: TimeEmbedding,
+        angles: Angles,
+        text: KeysValues | None,
+        audio: KeysValues | None,
+        layer: int,
+        memory: Memory | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """Transform (batch, tokens, dim); see `VideoDiT.forward` for the rest."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + time.modulation).unbind(2)
+        y = self.self_attn(norm_modulate(x, scale1, shift1, self.eps), angles, layer, memory, mask)
+        x = gated_residual(x, y, gate1)
+        if text is not None:
+            x = x + self.cross_attn(self.cross_norm(x), text)
+        if audio is not None:
+            x = x + self.audio_attn(self.audio_norm(x), audio)
+        y = self.ffn(norm_modulate(x, scale2, shift2, self.eps))
+        return gated_residual(x, y, gate2)
+
+
+class Head(nn.Module):
+    """Last modulated norm and the projection to latent patches."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.eps = config.eps
+        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+        self.head = nn.Linear(config.dim, prod(config.patch_size) * config.out_channels)
+
+    def forward(self, x: Tensor, time: TimeEmbedding) -> Tensor:
+        """Map (batch, tokens, dim) to (batch, tokens, patch * out_channels)."""
+        shift, scale = (self.modulation + time.features.unsqueeze(2)).unbind(2)
+        return self.head(norm_modulate(x, scale, shift, self.eps))
+
+
+class VideoDiT(nn.Module):
+    """Predicts the flow velocity (noise minus clean) of some latent frames, given those before them."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.patch_embedding = nn.Conv3d(config.in_channels, dim, config.patch_size, config.patch_size)
+        self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        if config.text_dim is not None:
+            self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, dim), nn.GELU("tanh"), nn.Linear(dim, dim))
+        if config.audio is not None:
+            self.audio_proj = AudioProjection(config.audio)
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.num_layers))
+        self.head = Head(config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.modulation.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the matrix products run in."""
+        return self.head.head.weight.dtype
+
+    def cast(self, dtype: torch.dtype) -> Self:
+        """Run in `dtype`, all but the modulation and the timestep embedding, which Wan keeps in float32."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("time_") and not name.endswith("modulation"):
+                parameter.data = parameter.data.to(dtype)
+        return self
+
+    def embed_time(self, timesteps: Tensor) -> TimeEmbedding:
+        """Embed `timesteps` (batch, groups), 0 (clean) to 1000 (noise).
+
+        groups divides the number of tokens: 1 gives a clip one timestep, the number of latent frames one to each of
+        them, the number of tokens one to each token (as Wan2.2-TI2V-5B conditions on its first frame).
+        """
+        half = self.config.freq_dim // 2
+        steps = torch.arange(half, dtype=torch.float64, device=timesteps.device)
+        angles = timesteps.double().unsqueeze(-1) * _TIME_SCALE ** (-steps / half)
+        waves = torch.cat((angles.cos(), angles.sin()), dim=-1).to(self.time_embedding[0].weight.dtype)
+        features = self.time_embedding(waves)
+        return TimeEmbedding(features.float(), self.time_projection(features).unflatten(-1, (6, -1)).float())
+
+    def embed_text(self, prompt_embeds: Tensor | None, batch: int) -> dict[int, KeysValues]:
+        """Project a prompt for every block.
+
+        Args:
+            prompt_embeds: (batch, words, text_dim) of the text encoder, at most `text_len` words; None is no prompt.
+            batch: used for None.
+
+        Raises:
+            EngineError: the preset knows no text, or the prompt is shaped otherwise.
+        """
+        config = self.config
+        if config.text_dim is None:
+            if prompt_embeds is not None:
+                raise EngineError("this preset takes no prompt", "leave prompt_embeds out")
+            return {}
+        if prompt_embeds is None:
+            prompt_embeds = torch.zeros(batch, 0, config.text_dim, device=self.device)
+        if prompt_embeds.shape[0] != batch or prompt_embeds.shape[2] != config.text_dim:
+            raise EngineError(f"prompt_embeds is {tuple(prompt_embeds.shape)}, not ({batch}, words, {config.text_dim})")
+        if prompt_embeds.shape[1] > config.text_len:
+            raise EngineError(f"the prompt has {prompt_embeds.shape[1]} tokens, at most {config.text_len} fit")
+        padding = (0, 0, 0, config.text_len - prompt_embeds.shape[1])
+        context = self.text_embedding(F.pad(prompt_embeds.to(self.device, self.dtype), padding))
+        return {index: block.cross_attn.project(context) for index, block in enumerate(self.blocks)}
+
+    def embed_audio(self, features: Tensor) -> dict[int, KeysValues]:
+        """Project speech features (batch, frames, window, feature_dim) for the blocks that listen."""
+        if self.config.audio is None:
+            return {}
+        context = self.audio_proj(features.to(self.dtype))
+        return {index: self.blocks[index].audio_attn.project(context) for index in self.config.audio.blocks}
+
+    def forward(
+        self,
+        latents: Tensor,
+        time: TimeEmbedding,
+        angles: Angles,
+        conditions: Conditions,
+        memory: Memory | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """One forward over all frames given, which see each other (unless `mask` says otherwise) and the memory.
+
+        Args:
+            latents: (batch, in_channels, frames, height, width).
+            time: from `embed_time`.
+            angles: rotary angles of the tokens, frame after frame, row after row.
+            conditions: what was projected from text and speech.
+            memory: keys and values of earlier frames; None sees none.
+            mask: (tokens, tokens), true where a token may look; only without memory.
+
+        Returns:
+            The velocity, (batch, out_channels, frames, height, width), float32.
+        """
+        frames, height, width = latents.shape[2:]
+        x = self._patchify(latents)
+        for layer, block in enumerate(self.blocks):
+            text, audio = conditions.text.get(layer), conditions.audio.get(layer)
+            x = block(x, time, angles, text, audio, layer, memory, mask)
+        return self._unpatchify(self.head(x, time), frames, height, width)
+
+    def _patchify(self, latents: Tensor) -> Tensor:
+        """Cut latents into tokens and embed them: the strided convolution as one matrix product."""
+        _, rows, columns = self.config.patch_size
+        cut = latents.unflatten(4, (-1, columns)).unflatten(3, (-1, rows))
+        patches = cut.permute(0, 2, 3, 5, 1, 4, 6).flatten(4).flatten(1, 3)
+        return F.linear(patches.to(self.dtype), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias)
+
+    def _unpatchify(self, patches: Tensor, frames: int, height: int, width: int) -> Tensor:
+        """Put patches (batch, tokens, rows * columns * out_channels) back into latents."""
+        _, rows, columns = self.config.patch_size
+        grid = (frames, height // rows, width // columns)
+        cells = patches.float().unflatten(2, (rows, columns, -1)).unflatten(1, grid)
+        return cells.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)

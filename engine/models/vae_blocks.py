@@ -1,0 +1,161 @@
+"""Building blocks of the video autoencoder (Wan 2.1 and 2.2): residual blocks, attention in a frame, resampling.
+
+Everywhere `first` says that this is the first chunk of a stream: one frame, which stands for itself and not for a group
+of frames, so that neither direction resamples it in time.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from animacy.engine.kernels.norm_silu import channel_norm
+from animacy.engine.models.causal_conv import CausalConv3d, FeatureCache, each_frame, memory_format_of
+
+
+class ChannelNorm(nn.Module):
+    """Holds the weight of a norm over channels; the convolution that follows applies it (see `norm_silu`)."""
+
+    def __init__(self, channels: int, trailing: int) -> None:
+        super().__init__()
+        # Checkpoints keep it in a shape that broadcasts over pictures (2 trailing axes) or videos (3).
+        self.gamma = nn.Parameter(torch.ones(channels, *(1,) * trailing))
+
+
+class ResidualBlock(nn.Module):
+    """Twice norm, SiLU and causal convolution, with a shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int, frames: int) -> None:
+        super().__init__()
+        self.norm1 = ChannelNorm(in_channels, 3)
+        self.conv1 = CausalConv3d(in_channels, out_channels, (3, 3, 3), frames)
+        self.norm2 = ChannelNorm(out_channels, 3)
+        self.conv2 = CausalConv3d(out_channels, out_channels, (3, 3, 3), frames)
+        same = in_channels == out_channels
+        self.shortcut = nn.Identity() if same else nn.Conv3d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, cache: FeatureCache | None) -> Tensor:
+        """Map (batch, in_channels, t, h, w) to (batch, out_channels, t, h, w)."""
+        y = self.conv1(x, cache, norm=self.norm1.gamma)
+        return self.conv2(y, cache, norm=self.norm2.gamma) + self.shortcut(x)
+
+
+class FrameAttention(nn.Module):
+    """Self attention with one head among the positions of each frame."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels, 2)
+        self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channels, t, h, w) to the same shape."""
+        return x + each_frame(self._attend, x)
+
+    def _attend(self, frames: Tensor) -> Tensor:
+        """Attention over (n, channels, h, w), the pointwise convolutions as matrix products over channels."""
+        positions = frames.permute(0, 2, 3, 1).flatten(1, 2)
+        normed = channel_norm(positions.float(), self.norm.gamma.float().flatten(), dim=-1).type_as(frames)
+        qkv = F.linear(normed, self.to_qkv.weight.flatten(1), self.to_qkv.bias)
+        q, k, v = qkv.unsqueeze(1).chunk(3, dim=-1)
+        mixed = F.scaled_dot_product_attention(q, k, v).squeeze(1)
+        out = F.linear(mixed, self.proj.weight.flatten(1), self.proj.bias)
+        return out.unflatten(1, frames.shape[2:]).permute(0, 3, 1, 2)
+
+
+class MiddleBlock(nn.Module):
+    """Where the picture is smallest: residual, attention, residual."""
+
+    def __init__(self, channels: int, frames: int) -> None:
+        super().__init__()
+        self.block1 = ResidualBlock(channels, channels, frames)
+        self.attn = FrameAttention(channels)
+        self.block2 = ResidualBlock(channels, channels, frames)
+
+    def forward(self, x: Tensor, cache: FeatureCache | None) -> Tensor:
+        """Map (batch, channels, t, h, w) to the same shape."""
+        return self.block2(self.attn(self.block1(x, cache)), cache)
+
+
+class Downsample(nn.Module):
+    """Halves height and width and, with `in_time`, the number of frames; `frames` come in."""
+
+    def __init__(self, channels: int, frames: int, in_time: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.time_conv = CausalConv3d(channels, channels, (3, 1, 1), frames, time_stride=2) if in_time else None
+
+    def forward(self, x: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
+        """Map (batch, channels, t, h, w) to (batch, channels, t or t / 2, h / 2, w / 2)."""
+        x = each_frame(lambda picture: self.conv(F.pad(picture, (0, 1, 0, 1))), x)
+        if self.time_conv is None:
+            return x
+        if first:
+            self.time_conv.remember(x, cache)
+            return x
+        return self.time_conv(x, cache)
+
+
+class Upsample(nn.Module):
+    """Doubles height and width and, with `in_time`, the number of frames; `frames` come in."""
+
+    def __init__(self, in_channels: int, out_channels: int, frames: int, in_time: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.time_conv = CausalConv3d(in_channels, 2 * in_channels, (3, 1, 1), frames) if in_time else None
+
+    def forward(self, x: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
+        """Map (batch, in_channels, t, h, w) to (batch, out_channels, t or 2 * t, 2 * h, 2 * w).
+
+        The first frame does not enter the convolution's memory: later ones see zeros in its place, as Wan was trained.
+        """
+        if self.time_conv is not None and not first:
+            x = _interleave(self.time_conv(x, cache))
+        return each_frame(lambda frames: self.conv(F.interpolate(frames, scale_factor=2.0, mode="nearest-exact")), x)
+
+
+def _interleave(x: Tensor) -> Tensor:
+    """Make two frames of each one: the first half of its channels, then the second; keeps the memory format."""
+    batch, channels, frames, height, width = x.shape
+    shape = (batch, channels // 2, 2 * frames, height, width)
+    out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
+    for half, values in enumerate(x.chunk(2, dim=1)):
+        out[:, :, half::2] = values
+    return out
+
+
+class FoldShortcut(nn.Module):
+    """Wan2.2's way past an encoder stage: fold space and time into channels, then average groups of them."""
+
+    def __init__(self, out_channels: int, time_factor: int, space_factor: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.time_factor = time_factor
+        self.space_factor = space_factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, channels, t, h, w) to (batch, out_channels, t / time, h / space, w / space)."""
+        x = F.pad(x, (0, 0, 0, 0, -x.shape[2] % self.time_factor, 0))
+        x = x.unflatten(4, (-1, self.space_factor)).unflatten(3, (-1, self.space_factor))
+        x = x.unflatten(2, (-1, self.time_factor)).permute(0, 1, 3, 5, 7, 2, 4, 6).flatten(1, 4)
+        return x.unflatten(1, (self.out_channels, -1)).mean(2)
+
+
+class UnfoldShortcut(nn.Module):
+    """Wan2.2's way past a decoder stage: repeat channels, then unfold them into space and time."""
+
+    def __init__(self, in_channels: int, out_channels: int, time_factor: int, space_factor: int) -> None:
+        super().__init__()
+        self.factors = (out_channels, time_factor, space_factor, space_factor)
+        self.repeats = out_channels * time_factor * space_factor**2 // in_channels
+
+    def forward(self, x: Tensor, first: bool) -> Tensor:
+        """Map (batch, channels, t, h, w) to (batch, out_channels, t * time, h * space, w * space).
+
+        Of the first frame's copies in time only the last is kept.
+        """
+        x = x.repeat_interleave(self.repeats, dim=1).unflatten(1, self.factors)
+        x = x.permute(0, 1, 5, 2, 6, 3, 7, 4).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+        return x[:, :, self.factors[1] - 1 :] if first else x

@@ -1,0 +1,68 @@
+"""Presets: their shapes, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from animacy.engine.config import PRESETS, S2V_14B, TINY, WAN21_1_3B, WAN22_5B, preset
+from animacy.engine.errors import EngineError
+
+
+@pytest.mark.parametrize(
+    ("which", "size", "tokens"),
+    [
+        (WAN22_5B, (704, 1280), 880),
+        (WAN22_5B, (512, 512), 256),
+        (WAN21_1_3B, (480, 832), 1560),
+        (WAN21_1_3B, (512, 512), 1024),
+        (S2V_14B, (400, 720), 1125),
+    ],
+)
+def test_tokens_of_a_latent_frame(which, size, tokens):
+    assert which.tokens_per_frame(*size) == tokens
+
+
+@pytest.mark.parametrize("which", PRESETS.values(), ids=PRESETS)
+def test_a_preset_can_draw_its_own_size_four_frames_at_a_time(which):
+    assert which.tokens_per_frame(*which.size) > 0
+    assert which.vae.temporal_factor == 4
+    assert preset(which.name) is which
+
+
+def test_presets_are_frozen():
+    with pytest.raises(FrozenInstanceError):
+        WAN22_5B.dit.dim = 1
+
+
+def test_an_unknown_preset_lists_the_known_ones():
+    with pytest.raises(EngineError, match="wan22-5b"):
+        preset("wan23")
+
+
+def test_a_size_that_does_not_divide_names_the_nearest():
+    with pytest.raises(EngineError, match="use 1280x704"):
+        WAN22_5B.latent_size(720, 1280)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"window": 0},
+        {"chunk": 2, "window": 3},
+        {"chunk": 2, "window": 4, "sink": 2},
+        {"timesteps": ()},
+        {"timesteps": (500.0, 1000.0)},
+        {"timesteps": (1000.0, 0.0)},
+    ],
+    ids=str,
+)
+def test_streams_that_cannot_work_are_refused(changes):
+    with pytest.raises(EngineError):
+        replace(TINY.stream, **changes)
+
+
+def test_models_that_do_not_fit_each_other_are_refused():
+    with pytest.raises(EngineError, match="the VAE takes 4"):
+        replace(TINY, dit=replace(TINY.dit, out_channels=8))

@@ -1,0 +1,269 @@
+"""A stream from picture to frames: what comes out, and that it can go on for ever, stop, and be taken up again."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from animacy.engine.config import Commit, Solver
+from animacy.engine.errors import EngineError
+from animacy.engine.stream import Stream
+from tests.engine.helpers import TINY, TINY_21, make, picture, with_stream
+
+SMALL = {"height": 64, "width": 96}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return make(TINY)
+
+
+@pytest.fixture(scope="module")
+def tiny21():
+    return make(TINY_21)
+
+
+@pytest.fixture
+def stream(tiny):
+    stream = Stream(TINY, *tiny, **SMALL)
+    stream.start(picture(64, 96))
+    return stream
+
+
+@pytest.fixture(params=["tiny", "tiny21"])
+def any_stream(request):
+    """Both presets: clean and aligned commits, re-noising and Euler, one latent frame and two."""
+    preset = {"tiny": TINY, "tiny21": TINY_21}[request.param]
+    return lambda **options: Stream(preset, *request.getfixturevalue(request.param), **options)
+
+
+def speech(seed=0, chunk=1):
+    audio = TINY.dit.audio
+    return torch.randn(1, chunk, audio.window, audio.feature_dim, generator=torch.Generator().manual_seed(seed))
+
+
+def frames(stream, count, audio=None):
+    return torch.cat([stream.step(audio) for _ in range(count)], dim=1)
+
+
+def test_frames(any_stream):
+    stream = any_stream()
+    height, width = stream.size
+    first = stream.start(picture(height, width))
+    assert first.shape == (1, 1, height, width, 3) and first.dtype == torch.uint8
+    chunk = stream.preset.stream.chunk
+    following = stream.step()
+    assert following.shape == (1, 4 * chunk, height, width, 3) and following.dtype == torch.uint8
+    assert following.float().std() > 5
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not(any_stream):
+    def run(seed):
+        stream = any_stream(seed=seed)
+        stream.start(picture(*stream.size))
+        return frames(stream, 2)
+
+    assert torch.equal(run(3), run(3))
+    assert not torch.equal(run(3), run(4))
+
+
+def test_starting_again_begins_anew(any_stream):
+    stream = any_stream()
+    stream.start(picture(*stream.size))
+    before = frames(stream, 6)
+    stream.start(picture(*stream.size, seed=9))
+    stream.step()
+    stream.start(picture(*stream.size))
+    assert torch.equal(frames(stream, 6), before)
+
+
+def test_speech_and_prompt_change_the_picture(tiny, stream):
+    silent = stream.step()
+    stream.start(picture(64, 96))
+    spoken = stream.step(speech())
+    stream.start(picture(64, 96), torch.randn(1, 3, TINY.dit.text_dim))
+    prompted = stream.step()
+    assert not torch.equal(silent, spoken)
+    assert not torch.equal(silent, prompted)
+
+
+def test_a_state_is_taken_up_exactly(any_stream):
+    here = any_stream(seed=1)
+    text_dim = here.preset.dit.text_dim
+    here.start(picture(*here.size), None if text_dim is None else torch.randn(1, 2, text_dim))
+    frames(here, 5)
+    state = here.state_dict()
+    there = any_stream(seed=2)
+    there.load_state_dict(state)
+    expected = frames(here, 3)
+    assert torch.equal(frames(there, 3), expected)
+    # And a stream that is elsewhere already goes back to it.
+    there.load_state_dict(state)
+    assert torch.equal(frames(there, 3), expected)
+
+
+def test_a_state_of_another_kind_is_refused(tiny, stream):
+    other = Stream(TINY, *tiny)
+    with pytest.raises(EngineError, match="make a stream like"):
+        other.load_state_dict(stream.state_dict())
+
+
+def test_any_length_in_the_same_memory(any_stream):
+    stream = any_stream()
+    stream.start(picture(*stream.size))
+    stream.step()
+
+    def places():
+        tensors = [t for c in stream._caches for t in c._tensors().values()] + [stream._noise, stream._latents]
+        tensors += [*stream._features._buffers.values(), stream._angles.cos, stream._angles.sin]
+        tensors += [t for pairs in (stream._text, stream._audio) for pair in pairs.values() for t in pair]
+        return [(t.data_ptr(), t.shape) for t in tensors]
+
+    before, size = places(), state_size(stream)
+    frames(stream, 8)
+    assert places() == before
+    assert state_size(stream) == size
+
+
+def state_size(stream):
+    def size(value):
+        if isinstance(value, torch.Tensor):
+            return value.numel()
+        values = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+        return sum(map(size, values)) or 1
+
+    return size(stream.state_dict())
+
+
+def test_a_long_run_crosses_the_end_of_the_rotary_tables(tiny21):
+    dit, vae = tiny21
+    stream = Stream(TINY_21, dit, vae)
+    stream.start(picture(*stream.size))
+    highest = 0
+    for _ in range(TINY_21.dit.max_position // 2 + 4):
+        highest = max(highest, stream._window.place(2).position)
+        assert stream.step().float().std() > 1
+    assert highest < TINY_21.dit.max_position
+    assert stream._window.base > 0
+
+
+class Interrupting(torch.nn.Module):
+    """Calls `interrupt` in the middle of a step, as another thread would."""
+
+    def __init__(self, dit):
+        super().__init__()
+        self.dit = dit
+        self.after = sys.maxsize
+        self.on_reached = None
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("dit"), name)
+
+    def forward(self, *arguments):
+        self.after -= 1
+        if self.after == 0:
+            self.on_reached()
+        return self.dit(*arguments)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3], ids=["first step", "last step", "commit"])
+def test_an_interrupted_chunk_is_given_up_and_leaves_no_trace(tiny, after):
+    dit, vae = tiny
+    wrapped = Interrupting(dit)
+    stream, undisturbed = Stream(TINY, wrapped, vae, **SMALL), Stream(TINY, dit, vae, **SMALL)
+    for one in (stream, undisturbed):
+        one.start(picture(64, 96))
+        frames(one, 5)
+    wrapped.after, wrapped.on_reached = after, stream.interrupt
+    assert stream.step(speech()) is None
+    undisturbed._draw_noise()  # the noise of the chunk given up
+    assert torch.equal(frames(stream, 3), frames(undisturbed, 3))
+
+
+def test_an_interruption_between_steps_gives_nothing_up(stream):
+    stream.interrupt()
+    assert stream.step() is not None
+
+
+@pytest.mark.parametrize("commit", Commit)
+@pytest.mark.parametrize("solver", Solver)
+def test_every_setting_runs(tiny, commit, solver):
+    preset = with_stream(
+        TINY, commit=commit, solver=solver, chunk=2, window=4, sink=3, timesteps=(1000.0, 700.0, 300.0)
+    )
+    stream = Stream(preset, *tiny)
+    stream.start(picture(*stream.size))
+    assert len(stream._caches) == (3 if commit is Commit.ALIGNED else 1)
+    assert frames(stream, 4, speech(chunk=2)).shape[1] == 4 * 8
+
+
+def test_a_batch_in_lockstep_draws_what_each_would_alone(tiny, monkeypatch):
+    pictures = torch.stack([picture(64, 64, seed) for seed in (1, 2)])
+    both = Stream(TINY, *tiny, batch=2)
+    both.start(pictures)
+    together = both.step(torch.cat([speech(1), speech(2)]))
+    for i in range(2):
+        alone = Stream(TINY, *tiny)
+        alone.start(pictures[i])
+        noise = both._noise[:, i : i + 1].clone()
+        monkeypatch.setattr(alone, "_draw_noise", partial(alone._noise.copy_, noise))
+        difference = (alone.step(speech(1 + i)).int() - together[i : i + 1].int()).abs().max()
+        assert difference <= 1
+
+
+class NoReadingBack(TorchDispatchMode):
+    """Fails where a value of the device is needed on the host, which stalls a GPU and forbids capturing a graph."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        assert function.overloadpacket not in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero), function
+        return function(*arguments, **(options or {}))
+
+
+def test_nothing_is_read_back_in_an_iteration(any_stream):
+    stream = any_stream()
+    stream.start(picture(*stream.size))
+    frames(stream, 2)
+    with NoReadingBack():
+        stream.step()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s: s.start(picture(64, 64)), "resize it to 96x64"),
+        (lambda s: s.start(picture(64, 96).float()), "torch.uint8"),
+        (lambda s: s.start(picture(64, 96), torch.zeros(1, 2, 3)), "prompt_embeds"),
+        (lambda s: s.start(picture(64, 96), torch.zeros(1, 7, TINY.dit.text_dim)), "at most 6"),
+        (lambda s: s.step(torch.zeros(1, 1, 2, 2)), "audio_window"),
+    ],
+)
+def test_wrong_shapes_say_what_is_right(stream, call, message):
+    with pytest.raises(EngineError, match=message):
+        call(stream)
+
+
+def test_a_stream_must_be_started(tiny):
+    with pytest.raises(EngineError, match="call start"):
+        Stream(TINY, *tiny).step()
+
+
+def test_what_a_preset_lacks_is_refused(tiny21):
+    stream = Stream(TINY_21, *tiny21)
+    with pytest.raises(EngineError, match="no prompt"):
+        stream.start(picture(32, 48), torch.zeros(1, 1, 4))
+    stream.start(picture(32, 48))
+    with pytest.raises(EngineError, match="does not listen"):
+        stream.step(torch.zeros(1))
+
+
+def test_models_of_another_preset_are_refused(tiny):
+    with pytest.raises(EngineError, match="not made for"):
+        Stream(replace(TINY, dit=replace(TINY.dit, eps=1e-5)), *tiny)
