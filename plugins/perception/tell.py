@@ -22,7 +22,10 @@ def camera_summary(facts: Facts) -> str:
     if facts.things:
         thing = facts.things[0]
         named = article(_coloured(thing.name, thing.colours))
-        parts.append(named if thing.certainty >= _CERTAIN else f"perhaps {named}")
+        alone = not parts and not facts.lines
+        # A guess alone would hide what is sure.
+        unsure = f"nobody, but perhaps {named}" if alone else f"perhaps {named}"
+        parts.append(named if thing.certainty >= _CERTAIN else unsure)
     if facts.lines:
         parts.append(f"a text that says {_quote(' '.join(line.text for line in facts.lines))}")
     sentences = [f"I see {'; and '.join(parts)}." if parts else "I see nobody and nothing that I know."]
