@@ -52,7 +52,7 @@ async def choose(recipe: Path) -> list[dict[str, Any]]:
     rows = []
     for case in yaml.safe_load(UTTERANCES.read_text(encoding="utf-8")):
         messages = llm._prompt.messages([{"role": "user", "content": case["say"]}])
-        request = Request(messages, tools=tuple(toolbox.tools), grounds=Grounds(""), max_tokens=8)
+        request = Request(messages, tools=tuple(toolbox.tools), grounds=Grounds("", ""), max_tokens=8)
         began = time.monotonic()
         events = [event async for event in llm._chat.stream(request, threading.Event())]
         seconds = time.monotonic() - began
