@@ -26,7 +26,7 @@ from animacy.core.knowledge.contract import Embedder, Hit, KnowledgeStore, Passa
 from animacy.core.knowledge.index import Progress
 from animacy.core.knowledge.library import Library
 from animacy.core.knowledge.search import Search, Sentences
-from animacy.core.plugins import Plugins
+from animacy.core.plugins import Plugins, Role
 from animacy.core.provider import CharacterContext
 from animacy.core.recipe import Knowledge
 
@@ -73,8 +73,9 @@ def _is(passage: Passage, wanted: dict[str, str]) -> bool:
 def _parts() -> tuple[KnowledgeStore, Embedder]:
     plugins, context = Plugins().load(), CharacterContext("benchmark", language=LANGUAGE)
     made = []
-    for role, name in (("knowledge", "chroma"), ("embedding", "minilm")):
-        provider = plugins.get(role, name)  # type: ignore[arg-type]
+    chosen: tuple[tuple[Role, str], ...] = (("knowledge", "chroma"), ("embedding", "minilm"))
+    for role, name in chosen:
+        provider = plugins.get(role, name)
         made.append(provider.create(provider.settings(), context))
     return made[0], made[1]
 

@@ -83,7 +83,11 @@ def extra(figures: dict[str, Any]) -> dict[str, dict[str, float]]:
     bare = figures[ANIMACY]
     beside = {system: own for system, own in figures.items() if system not in (ANIMACY, BASELINE)}
     return {
-        system: {name: round(own[name]["p50"] - bare[name]["p50"], 3) for name in ("response", "substance")}
+        system: {
+            name: round(own[name]["p50"] - bare[name]["p50"], 3)
+            for name in ("response", "substance")
+            if own[name]["n"] and bare[name]["n"]
+        }
         for system, own in beside.items()
     }
 

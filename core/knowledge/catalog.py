@@ -56,7 +56,7 @@ class Catalog:
 
     def add(self, paths: Iterable[Path]) -> list[str]:
         """Know these documents too, from now on; returns their sources. Raises KnowledgeError."""
-        here = [Path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100
+        here = [Path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100  (links keep their names)
         found = find_documents(here, self.base)
         if here and not found:
             raise KnowledgeError(

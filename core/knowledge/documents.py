@@ -54,7 +54,7 @@ def find_documents(paths: Iterable[Path], folder: Path) -> dict[str, Path]:
 
 def source_of(path: Path, folder: Path) -> str:
     """How a document is called: relative to the recipe's folder if it is in it, else its whole path."""
-    folder = Path(os.path.abspath(folder))  # noqa: PTH100
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  (links keep their names)
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
