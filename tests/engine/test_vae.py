@@ -96,7 +96,7 @@ def test_a_picture_needs_no_cache(vae, config):
 def test_channels_last_all_the_way(vae, config):
     video, latents = clip(config), latents_for(config)
     encoded, decoded = vae.encode_clip(video), vae.decode_clip(latents)
-    vae.channels_last()
+    vae.optimize()
     assert relative(vae.encode_clip(video), encoded) <= 1e-5
     assert relative(vae.decode_clip(latents), decoded) <= 1e-5
     cache = FeatureCache()
@@ -123,8 +123,25 @@ def test_the_memory_of_a_stream_can_be_taken_elsewhere(vae, config):
     for i in range(2):
         vae.decode(latents[:, :, i : i + 1], here, first=not i)
         vae.decode(torch.zeros_like(latents[:, :, :1]), there, first=not i)
-    there.load_state_dict(here.state_dict())
+    for name, past in there.tensors().items():
+        past.copy_(here.tensors()[name])
     assert torch.equal(vae.decode(latents[:, :, 2:3], here, False), vae.decode(latents[:, :, 2:3], there, False))
+
+
+def test_sessions_share_buffers_and_nothing_else(vae, config):
+    latents, other = latents_for(config), latents_for(config).flip(2)
+    shared = FeatureCache(sessions=2)
+    for first in (True, False):
+        vae.decode(torch.zeros(2, *latents[0, :, :1].shape), shared, first)
+    alone = [FeatureCache(), FeatureCache()]
+    for i, session in enumerate((latents, other)):
+        view = shared.session(i)
+        view.reset()
+        begun = vae.decode(session[:, :, :1], view, first=True)
+        assert torch.equal(begun, vae.decode(session[:, :, :1], alone[i], first=True))
+    together = vae.decode(torch.cat((latents, other))[:, :, 1:2], shared, first=False)
+    for i, session in enumerate((latents, other)):
+        assert relative(together[[i]], vae.decode(session[:, :, 1:2], alone[i], first=False)) <= 1e-5
 
 
 def test_another_size_is_refused(vae, config):
