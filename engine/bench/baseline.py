@@ -24,7 +24,8 @@ from torch import Tensor
 
 from animacy.engine.bench.measure import Spread, free_memory, time_calls
 from animacy.engine.bench.theirs import their_dit, their_vae
-from animacy.engine.config import Commit, Preset
+from animacy.engine.bench.workload import Workload
+from animacy.engine.config import Commit
 from animacy.engine.weights import empty_dit, empty_vae, random_
 
 _REPEATS = 20
@@ -65,19 +66,12 @@ class Baseline:
         return self.denoise.p50 * self.steps / self.forwards + self.decode.p50
 
 
-def measure(
-    preset: Preset,
-    size: tuple[int, int],
-    sessions: int,
-    device: torch.device,
-    budget_s: float,
-    say: Callable[[str], None],
-) -> Iterator[Baseline]:
+def measure(work: Workload, budget_s: float, say: Callable[[str], None]) -> Iterator[Baseline]:
     """Measure what the budget allows: first eager, then compiled (on a GPU only); yields each as it is known."""
     end = time.monotonic() + budget_s
-    measuring = _Measuring(preset, size, sessions, device)
+    measuring = _Measuring(work)
     for compiled in (False, True):
-        if compiled and device.type != "cuda":
+        if compiled and not work.on_gpu:
             say("diffusers compiled: left out, what a compiler gains on a CPU says nothing of a GPU")
             return
         if compiled:
@@ -87,7 +81,7 @@ def measure(
             left = end - time.monotonic()
             kind = "compiled" if compiled else "eager"
             if left <= 0:
-                say(f"diffusers {kind}, {past}: left out, the budget of {budget_s:.0f} s is used up")
+                say(f"diffusers {kind}, {past}: left out, the budget of {budget_s:g} s is used up")
                 return
             say(f"diffusers {kind}, {past}")
             decode = decode or measuring.decode(left / 4)
@@ -97,17 +91,15 @@ def measure(
 class _Measuring:
     """Their two networks and the inputs of an iteration."""
 
-    def __init__(self, preset: Preset, size: tuple[int, int], sessions: int, device: torch.device) -> None:
-        self._preset = preset
-        self._device = device
-        self._latents = torch.randn(
-            sessions, preset.vae.z_dim, 1, *preset.latent_size(*size), device=device, dtype=torch.bfloat16
-        )
-        self._dit = their_dit(random_(empty_dit(preset.dit, device)))
+    def __init__(self, work: Workload) -> None:
+        preset, device = work.preset, work.device
+        dit, batch = preset.dit, work.sessions
+        self._preset, self._device = preset, device
+        self._dit = their_dit(random_(empty_dit(dit, device)))
         self._vae = their_vae(random_(empty_vae(preset.vae, device)))
-        self._text = torch.zeros(
-            sessions, preset.dit.text_len, preset.dit.text_dim or 0, device=device, dtype=torch.bfloat16
-        )
+        inputs = {"device": device, "dtype": torch.bfloat16}
+        self._latents = torch.randn(batch, preset.vae.z_dim, 1, *preset.latent_size(*work.size), **inputs)
+        self._text = torch.zeros(batch, dit.text_len, dit.text_dim or 0, **inputs)
         free_memory()
 
     def compile(self) -> None:
@@ -143,7 +135,8 @@ class _Measuring:
             for _ in range(self._preset.stream.chunk):
                 decode_latent_frame(self._vae, self._latents, features, first=False)
 
-        return Spread.of(time_calls(iteration, self._device, _REPEATS, budget_s))
+        # The cache takes its final shapes, and the compiler sees them, in the first calls.
+        return Spread.of(time_calls(iteration, self._device, _REPEATS, budget_s, warmup=5))
 
 
 def decode_latent_frame(vae: Any, latents: Tensor, features: list[Any], first: bool) -> Tensor:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from animacy.engine.config import Preset
+from animacy.engine.bench.workload import Workload
 from animacy.engine.kernels.fp8 import quantize_fp8_reference, quantize_fp8_triton
 from animacy.engine.kernels.gated_residual import gated_residual_reference, gated_residual_triton
 from animacy.engine.kernels.norm_modulate import norm_modulate_reference, norm_modulate_triton
@@ -45,29 +45,23 @@ class Timed:
     compiled: tuple[float, float]
 
 
-def measure(
-    preset: Preset,
-    size: tuple[int, int],
-    sessions: int,
-    device: torch.device,
-    budget_s: float,
-    say: Callable[[str], None],
-) -> Iterator[Timed]:
+def measure(work: Workload, budget_s: float, say: Callable[[str], None]) -> Iterator[Timed]:
     """Measure one kernel after the other while the budget lasts; on a CPU there is nothing to measure."""
-    if device.type != "cuda":
-        say("kernels: left out, there is no GPU and their interpreter's times mean nothing")
+    if not work.on_gpu:
+        say("kernels: left out, there is no GPU, and the times of Triton's interpreter mean nothing")
         return
     end = time.monotonic() + budget_s
     for make in CASES:
         if time.monotonic() > end:
-            say(f"kernels: the rest is left out, the budget of {budget_s:.0f} s is used up")
+            say(f"kernels: the rest is left out, the budget of {budget_s:g} s is used up")
             return
+        say(f"kernel {make.__name__}")
         try:
-            case = make(preset, size, sessions, device)
-            say(f"kernel {case.name}")
-            yield _timed(case)
+            timed = _timed(make(work))
         except Exception as error:  # one kernel that fails must not lose the others
             say(f"kernel {make.__name__} failed: {type(error).__name__}: {error}")
+        else:
+            yield timed
 
 
 def _timed(case: Case) -> Timed:
@@ -88,37 +82,38 @@ def _microseconds(call: Call) -> tuple[float, float]:
     return 1000 * median, 1000 * p95
 
 
-def _tokens(preset: Preset, size: tuple[int, int], sessions: int) -> tuple[int, int, int]:
-    return sessions, preset.stream.chunk * preset.tokens_per_frame(*size), preset.dit.dim
+def _tokens(work: Workload) -> tuple[int, int, int]:
+    preset = work.preset
+    return work.sessions, preset.stream.chunk * preset.tokens_per_frame(*work.size), preset.dit.dim
 
 
 def _random(*shape: int, device: torch.device, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     return torch.randn(shape, device=device, dtype=dtype)
 
 
-def norm_modulate(preset: Preset, size: tuple[int, int], sessions: int, device: torch.device) -> Case:
+def norm_modulate(work: Workload) -> Case:
     """Before each attention and feed-forward."""
-    shape = _tokens(preset, size, sessions)
-    scale, shift = (_random(1, 1, preset.dit.dim, device=device, dtype=torch.float32) for _ in range(2))
-    arguments = (_random(*shape, device=device), scale, shift, preset.dit.eps)
+    shape = _tokens(work)
+    scale, shift = (_random(1, 1, work.preset.dit.dim, device=work.device, dtype=torch.float32) for _ in range(2))
+    arguments = (_random(*shape, device=work.device), scale, shift, work.preset.dit.eps)
     return Case("norm_modulate", shape, norm_modulate_triton, norm_modulate_reference, arguments)
 
 
-def gated_residual(preset: Preset, size: tuple[int, int], sessions: int, device: torch.device) -> Case:
+def gated_residual(work: Workload) -> Case:
     """After each attention and feed-forward."""
-    shape = _tokens(preset, size, sessions)
-    gate = _random(1, 1, preset.dit.dim, device=device, dtype=torch.float32)
-    arguments = (_random(*shape, device=device), _random(*shape, device=device), gate)
+    shape = _tokens(work)
+    gate = _random(1, 1, work.preset.dit.dim, device=work.device, dtype=torch.float32)
+    arguments = (_random(*shape, device=work.device), _random(*shape, device=work.device), gate)
     return Case("gated_residual", shape, gated_residual_triton, gated_residual_reference, arguments)
 
 
-def qk_norm_rope(preset: Preset, size: tuple[int, int], sessions: int, device: torch.device) -> Case:
+def qk_norm_rope(work: Workload) -> Case:
     """Before self attention, on slices of the fused projection."""
-    batch, tokens, dim = shape = _tokens(preset, size, sessions)
-    q, k, _ = _random(batch, tokens, 3 * dim, device=device).chunk(3, dim=-1)
-    weights = tuple(1 + 0.2 * _random(dim, device=device) for _ in range(2))
-    angles = _random(tokens, preset.dit.head_dim // 2, device=device, dtype=torch.float32)
-    arguments = (q, k, *weights, angles.cos(), angles.sin(), preset.dit.eps)
+    batch, tokens, dim = shape = _tokens(work)
+    q, k, _ = _random(batch, tokens, 3 * dim, device=work.device).chunk(3, dim=-1)
+    weights = tuple(1 + 0.2 * _random(dim, device=work.device) for _ in range(2))
+    angles = _random(tokens, work.preset.dit.head_dim // 2, device=work.device, dtype=torch.float32)
+    arguments = (q, k, *weights, angles.cos(), angles.sin(), work.preset.dit.eps)
     return Case("qk_norm_rope", shape, qk_norm_rope_triton, _qk_norm_rope_reference, arguments)
 
 
@@ -128,21 +123,21 @@ def _qk_norm_rope_reference(
     return norm_rope_reference(q, q_weight, cos, sin, eps), norm_rope_reference(k, k_weight, cos, sin, eps)
 
 
-def norm_silu(preset: Preset, size: tuple[int, int], sessions: int, device: torch.device) -> Case:
+def norm_silu(work: Workload) -> Case:
     """Before the decoder's last and largest convolutions, into the window of the one that follows."""
-    vae = preset.vae
-    height, width = (side // vae.patch_size for side in size)
-    shape = (sessions, vae.decoder_dim * vae.dim_mult[0], vae.temporal_factor, height, width)
+    vae = work.preset.vae
+    height, width = (side // vae.patch_size for side in work.size)
+    shape = (work.sessions, vae.decoder_dim * vae.dim_mult[0], vae.temporal_factor, height, width)
     last = torch.channels_last_3d
-    x = _random(*shape, device=device).contiguous(memory_format=last)
-    arguments = (x, _random(shape[1], device=device), torch.empty_like(x))
+    x = _random(*shape, device=work.device).contiguous(memory_format=last)
+    arguments = (x, _random(shape[1], device=work.device), torch.empty_like(x))
     return Case("norm_silu", shape, norm_silu_triton, norm_silu_reference, arguments)
 
 
-def quantize_fp8(preset: Preset, size: tuple[int, int], sessions: int, device: torch.device) -> Case:
+def quantize_fp8(work: Workload) -> Case:
     """Before a matrix product in FP8."""
-    shape = _tokens(preset, size, sessions)
-    arguments = (_random(*shape, device=device),)
+    shape = _tokens(work)
+    arguments = (_random(*shape, device=work.device),)
     return Case("quantize_fp8", shape, quantize_fp8_triton, quantize_fp8_reference, arguments)
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +39,7 @@ class Stopwatch:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._marks: list[torch.cuda.Event | float] = []
+        self._marks: list[Any] = []
 
     def mark(self) -> None:
         """Note the moment when the work given so far is done."""
@@ -52,7 +54,7 @@ class Stopwatch:
         """Milliseconds from each mark to the next; waits for the device, and begins anew."""
         synchronize(self._device)
         marks, self._marks = self._marks, []
-        pairs = zip(marks, marks[1:], strict=False)
+        pairs = pairwise(marks)
         if self._device.type == "cuda":
             return [before.elapsed_time(after) for before, after in pairs]
         return [(after - before) * 1000 for before, after in pairs]
@@ -79,10 +81,11 @@ def time_calls(
     return times
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def synchronize(*devices: torch.device) -> None:
+    """Wait until the devices have done all that they were given."""
+    for device in devices:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
 
 def free_memory() -> None:
