@@ -1,25 +1,26 @@
-"""The sections of the report: what each part measured as tables, with what the figures mean."""
+"""The sections of the report: what each part measured as tables, with what the figures mean.
+
+A part is imported when it is run, so that one that cannot be imported loses no other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from animacy.engine.bench import baseline, kernels, timeline
-from animacy.engine.bench.baseline import Baseline, Past
+from animacy.engine.bench import timeline
 from animacy.engine.bench.measure import Spread
 from animacy.engine.bench.report import Section, Table
 from animacy.engine.bench.workload import Workload
 from animacy.engine.errors import EngineError
 from animacy.engine.plan import plan
 
-Say = Callable[[str], None]
+if TYPE_CHECKING:
+    from animacy.engine.bench.baseline import Baseline
 
-_MEANING = {
-    Past.RECOMPUTED: "all latent frames that ours sees through its cache, as a user of these modules has to",
-    Past.IGNORED: "no past at all: a lower bound that no picture could be made with",
-}
+Say = Callable[[str], None]
 
 
 def plan_section(work: Workload) -> Section:
@@ -81,6 +82,8 @@ def engine_section(work: Workload, seconds: float, output: Path, say: Say) -> Se
 
 def kernels_section(work: Workload, budget_s: float, say: Say) -> Section:
     """Each kernel beside its reference."""
+    from animacy.engine.bench import kernels
+
     told = _Told(say)
     timed = list(kernels.measure(work, budget_s, told))
     columns = ("kernel", "shape", "us", "p95", "reference us", "p95", "ratio", "compiled us", "p95", "ratio")
@@ -103,6 +106,8 @@ def kernels_section(work: Workload, budget_s: float, say: Say) -> Section:
 
 def baseline_section(work: Workload, ours_ms: float | None, budget_s: float, say: Say) -> Section:
     """diffusers' modules, and how many times as long as ours they take; `ours_ms` is None when ours is not known."""
+    from animacy.engine.bench import baseline
+
     told = _Told(say)
     measured = list(baseline.measure(work, budget_s, told))
     columns = (
@@ -115,8 +120,10 @@ def baseline_section(work: Workload, ours_ms: float | None, budget_s: float, say
         "together / ours",
     )
     rows = tuple(_baseline_row(one, ours_ms) for one in measured)
-    notes = [f"{past.capitalize()}: {meaning}." for past, meaning in _MEANING.items()]
-    notes += [
+    notes = [
+        "Sink and window recomputed: every forward runs over all latent frames that ours sees through its cache, as a "
+        "user of these modules has to.",
+        "New frame alone: no forward sees any past. A lower bound, with which no picture could be made.",
         "Together is denoising, then decoding; overlapped is what two GPUs would take at best, were it written.",
         "All are treated kindly: one timestep for all tokens, no solver, no attention to speech, frames left on the "
         "GPU, the decoder called with its own feature cache, cuDNN's search on.",
@@ -125,7 +132,7 @@ def baseline_section(work: Workload, ours_ms: float | None, budget_s: float, say
         f"{_kind(one)}, {one.past}: who recomputes the past needs no commit, which leaves {one.uncommitted_ms:.1f} ms"
         f"{_ratio(one.uncommitted_ms, ours_ms, ' ({} of ours)')}."
         for one in measured
-        if one.past is Past.RECOMPUTED and one.forwards > one.steps
+        if one.past is baseline.Past.RECOMPUTED and one.forwards > one.steps
     ]
     data = [{**asdict(one), "iteration_ms": one.iteration_ms, "ours_ms": ours_ms} for one in measured]
     tables = (Table(columns, rows),) if rows else ()
