@@ -23,9 +23,9 @@ from torch import Tensor
 
 from animacy.engine.config import DiTConfig, StreamConfig
 from animacy.engine.errors import EngineError
-from animacy.engine.models.attention import KeysValues
 from animacy.engine.kernels import rotate_keys, store_rows
 from animacy.engine.kernels.fp8 import FP8
+from animacy.engine.models.attention import KeysValues
 from animacy.engine.models.rope import RotaryEmbedding
 
 
@@ -104,7 +104,7 @@ class RollingWindow:
 
 
 class KVCache:
-    """The keys and values of all layers and sessions, in fixed slots: (layers, sessions, slots * tokens, heads, head_dim).
+    """Keys and values of all layers and sessions, in fixed slots: (layers, sessions, slots * tokens, heads, head_dim).
 
     Args:
         dit: of the transformer.

@@ -19,7 +19,7 @@ from animacy.engine.graphs import Replayed
 from animacy.engine.models import VideoDiT
 from animacy.engine.models.attention import KeysValues
 from animacy.engine.models.dit import Conditions, TimeEmbedding
-from animacy.engine.models.rope import Angles, RotaryEmbedding
+from animacy.engine.models.rope import RotaryEmbedding
 from animacy.engine.schedule import steps_of
 
 
@@ -94,7 +94,7 @@ class Denoiser:
 
     @torch.inference_mode()
     def iterate(self, placements: Sequence[Placement]) -> None:
-        """Generate the next chunk of the first `len(placements)` sessions from `noise` and `features` into `latents`."""
+        """Generate the next chunk of the first sessions from `noise` and `features` into `latents`."""
         numbers = torch.tensor([placement.numbers() for placement in placements])
         with on(self.stream):
             self._placements[: len(placements)].copy_(_pinned(numbers, self.stream), non_blocking=True)

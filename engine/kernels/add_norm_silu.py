@@ -7,7 +7,6 @@ frames of the past: no pass for the bias, none for the sum, no concatenation, no
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 

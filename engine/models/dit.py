@@ -109,7 +109,7 @@ class Block(nn.Module):
         memory: Memory | None,
         mask: Tensor | None,
     ) -> Tensor:
-        """Transform (batch, tokens, dim) by a modulation (batch, groups, 6, dim); see `VideoDiT.forward` for the rest."""
+        """Transform (batch, tokens, dim) by a modulation (batch, groups, 6, dim); see `VideoDiT.forward` too."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unbind(2)
         h = norm_modulate(x, scale1, shift1, self.eps)
         y, gate = self.self_attn(h, angles, layer, memory, mask), gate1
