@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from animacy.engine.bench.measure import Spread, synchronize
+from animacy.engine.bench.measure import Spread, free_memory, synchronize
 from animacy.engine.bench.timeline import Bar
 from animacy.engine.bench.workload import Workload
 from animacy.engine.sessions import Pending, Sessions
@@ -86,12 +86,14 @@ class Figures:
 
 def measure(work: Workload, seconds: float, say: Callable[[str], None]) -> tuple[Figures, list[Bar]]:
     """Run all sessions for `seconds`; returns the figures, and bars of the last iterations for a timeline."""
+    say("engine: random weights")
+    dit = random_(empty_dit(work.preset.dit, work.device))
+    vae = random_(empty_vae(work.preset.vae, work.vae_device)).channels_last()
+    # An autoencoder is made in float32 first, which is not part of the peak.
+    free_memory()
     if work.on_gpu:
         for device in work.devices:
             torch.cuda.reset_peak_memory_stats(device)
-    say("engine: random weights")
-    dit = random_(empty_dit(work.preset.dit, work.device))
-    vae = random_(empty_vae(work.preset.vae, work.vae_device))
     synchronize(*work.devices)
     started = time.perf_counter()
     sessions = Sessions(work.preset, dit, vae, *work.size, capacity=work.sessions)

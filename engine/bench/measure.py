@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 
 
@@ -29,9 +28,10 @@ class Spread:
     @classmethod
     def of(cls, milliseconds: Sequence[float]) -> Spread:
         """The spread of at least one time."""
-        values = np.asarray(milliseconds, dtype=np.float64)
-        p50, p95, p99 = np.percentile(values, (50, 95, 99))
-        return cls(len(values), *(float(x) for x in (values.mean(), values.std(), p50, p95, p99, values.max())))
+        values = torch.tensor(milliseconds, dtype=torch.float64)
+        p50, p95, p99 = values.quantile(torch.tensor((0.50, 0.95, 0.99), dtype=torch.float64)).tolist()
+        std = values.std(correction=0).item()
+        return cls(len(values), values.mean().item(), std, p50, p95, p99, values.max().item())
 
 
 class Stopwatch:

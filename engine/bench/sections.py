@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from animacy.engine.bench import timeline
 from animacy.engine.bench.measure import Spread
 from animacy.engine.bench.report import Section, Table
+from animacy.engine.bench.timeline import Bar
 from animacy.engine.bench.workload import Workload
 from animacy.engine.errors import EngineError
 from animacy.engine.plan import plan
@@ -43,7 +44,7 @@ def engine_section(work: Workload, seconds: float, output: Path, say: Say) -> Se
     from animacy.engine.bench import engine
 
     figures, bars = engine.measure(work, seconds, say)
-    timeline.draw(bars, output / "timeline.png", f"{work.preset.name}: denoising and decoding, iteration by iteration")
+    drawn, left_out = _timeline(work, bars, output)
     times = Table(
         ("ms", "p50", "p95", "p99", "max", "std"),
         (
@@ -77,7 +78,16 @@ def engine_section(work: Workload, seconds: float, output: Path, say: Say) -> Se
         "Random weights and speech. The host waits for each iteration's frames in its own memory.",
         "Peak and growth are what PyTorch holds of the GPU, not all of which is in use.",
     )
-    return Section("The engine", (whole, times), notes, ("timeline.png",), data)
+    return Section("The engine", (whole, times), (*notes, *left_out), drawn, {**data, "timeline": bars})
+
+
+def _timeline(work: Workload, bars: list[Bar], output: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Draw it; (picture, what was left out). Figures are worth having where nothing can be drawn."""
+    try:
+        timeline.draw(bars, output / "timeline.png", f"{work.preset.name}: what overlaps, iteration by iteration")
+    except ModuleNotFoundError as error:
+        return (), (f"The timeline was left out: {error}.",)
+    return ("timeline.png",), ()
 
 
 def kernels_section(work: Workload, budget_s: float, say: Say) -> Section:
