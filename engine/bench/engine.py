@@ -98,7 +98,7 @@ def measure(work: Workload, seconds: float, say: Callable[[str], None]) -> tuple
     started = time.perf_counter()
     sessions = Sessions(work.preset, dit, vae, *work.size, capacity=work.sessions)
     warming = time.perf_counter()
-    sessions.warm_up(progress=lambda *told: say(f"engine: warm-up {' '.join(map(str, told))}"))
+    sessions.warm_up(progress=lambda text, done: say(f"engine: {done:.0%} {text}"))
     warm_up_s = time.perf_counter() - warming
     ids: list[int] = []
     admit = _admission(sessions, work, ids)
@@ -130,8 +130,8 @@ def _steady(
         pending = sessions.step(speech.next())
         before.wait()
         stamps.append(time.perf_counter())
-        denoise.append(before.denoise_ms)
-        decode.append(before.decode_ms)
+        denoise.append(before.denoise.duration)
+        decode.append(before.decode.duration)
         bars.extend(_bars(before, work, len(stamps) - 2))
         before = pending
         if len(stamps) == _SETTLED:
@@ -187,8 +187,8 @@ def _timed(call: Callable[[], object]) -> float:
 
 def _bars(done: Pending, work: Workload, number: int) -> list[Bar]:
     """What an iteration adds to the timeline."""
-    rows = (f"{work.device} denoise", f"{work.vae_device} decode")
-    return [(row, start, end, str(number)) for row, (start, end) in zip(rows, done.spans, strict=True)]
+    spans = ((f"{work.device} denoise", done.denoise), (f"{work.vae_device} decode", done.decode))
+    return [(row, span.start, span.end, str(number)) for row, span in spans]
 
 
 class _Speech:
