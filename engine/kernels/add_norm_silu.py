@@ -12,9 +12,9 @@ from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
 
-_ELEMENTS = 8192
+_ELEMENTS = 4096
 """Of a program; some pixels with all their channels."""
-_WARPS = 8
+_WARPS = 4
 
 
 class Unfold(NamedTuple):
