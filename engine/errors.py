@@ -9,5 +9,9 @@ class EngineError(AnimacyError):
     """The engine was asked for something that it cannot do; the remedy says what it can."""
 
 
+class EngineGoneError(EngineError):
+    """The engine process has ended, or was never there."""
+
+
 class WeightsError(ModelError):
     """A weights file does not hold what the model needs."""
