@@ -14,7 +14,8 @@ from animacy.engine.errors import EngineError
 from animacy.engine.models import VideoDiT
 from animacy.engine.models.dit import Conditions
 from animacy.engine.models.rope import RotaryEmbedding
-from tests.engine.helpers import TINY, angles, random_weights, relative
+from animacy.engine.weights import random_
+from tests.engine.helpers import TINY, angles, relative
 
 CONFIG = replace(TINY.dit, text_dim=None, audio=None)
 ROWS, COLUMNS = 2, 3
@@ -63,7 +64,7 @@ def video(frames, batch=1):
 
 @pytest.fixture(scope="module")
 def model():
-    return random_weights(VideoDiT(CONFIG))
+    return random_(VideoDiT(CONFIG))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_cached_generation_equals_one_masked_forward(model, sink, window, chunk,
 @pytest.mark.parametrize("max_position", [64, 12], ids=["", "turned back"])
 def test_a_rolled_window_equals_a_forward_over_sink_and_window_side_by_side(max_position):
     """With one layer keys do not depend on what their frame saw, so the rolled state can be computed directly."""
-    model = random_weights(VideoDiT(replace(CONFIG, num_layers=1)))
+    model = random_(VideoDiT(replace(CONFIG, num_layers=1)))
     sink, window = 2, 3
     latents = video(14)
     cached = run_cached(model, latents, sink=sink, window=window, max_position=max_position)
@@ -98,7 +99,7 @@ def test_turning_positions_back_changes_nothing(model):
 
 
 def test_the_masked_forward_can_be_trained():
-    trained = random_weights(VideoDiT(CONFIG)).requires_grad_(True)
+    trained = random_(VideoDiT(CONFIG)).requires_grad_(True)
     run_masked(trained, video(3), sink=1, window=2).square().mean().backward()
     assert all(parameter.grad.abs().max() > 0 for name, parameter in trained.named_parameters() if "k.bias" not in name)
 

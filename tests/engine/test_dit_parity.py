@@ -10,8 +10,8 @@ import torch
 from animacy.engine.config import TINY
 from animacy.engine.models import VideoDiT
 from animacy.engine.models.dit import Conditions
-from animacy.engine.weights import load_tensors
-from tests.engine.helpers import angles, random_weights, relative
+from animacy.engine.weights import load_tensors, random_
+from tests.engine.helpers import angles, relative
 
 CONFIG = replace(TINY.dit, audio=None)
 FRAMES, HEIGHT, WIDTH = 3, 8, 12
@@ -33,7 +33,7 @@ def pair(diffusers):
         eps=CONFIG.eps,
         rope_max_seq_len=CONFIG.max_position,
     )
-    random_weights(theirs)
+    random_(theirs)
     ours = VideoDiT(CONFIG)
     assert load_tensors(ours, theirs.state_dict()).complete
     return ours.eval().requires_grad_(False), theirs

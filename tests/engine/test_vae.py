@@ -8,8 +8,8 @@ import torch
 from animacy.engine.errors import EngineError
 from animacy.engine.models import VideoVAE
 from animacy.engine.models.causal_conv import FeatureCache
-from animacy.engine.weights import load_tensors
-from tests.engine.helpers import TINY, TINY_21, random_weights, relative
+from animacy.engine.weights import load_tensors, random_
+from tests.engine.helpers import TINY, TINY_21, relative
 
 VAES = {"wan22": TINY.vae, "wan21": TINY_21.vae}
 LATENT_FRAMES = 4
@@ -22,7 +22,7 @@ def config(request):
 
 @pytest.fixture
 def vae(config):
-    return random_weights(VideoVAE(config))
+    return random_(VideoVAE(config))
 
 
 def their_vae(diffusers, config):
@@ -60,7 +60,7 @@ def latents_for(config, batch=1):
 
 
 def test_encoder_and_decoder_equal_diffusers(diffusers, config):
-    theirs = random_weights(their_vae(diffusers, config))
+    theirs = random_(their_vae(diffusers, config))
     ours = VideoVAE(config)
     assert load_tensors(ours, theirs.state_dict()).complete
     ours.requires_grad_(False)
