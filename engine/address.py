@@ -47,7 +47,8 @@ class Address:
             if self.path is None:
                 server = await asyncio.start_server(handler, _LOOPBACK[0], self.port)
                 return server, Address(port=server.sockets[0].getsockname()[1])
-            self._clear(self.path)
+            if self.path.is_socket() and not self.answers():
+                self.path.unlink()  # left behind by an engine that was killed
             server = await asyncio.start_unix_server(handler, self.path)
             self.path.chmod(0o600)
         except OSError as error:
@@ -60,15 +61,15 @@ class Address:
             return await asyncio.open_connection(_LOOPBACK[0], self.port)
         return await asyncio.open_unix_connection(self.path)
 
+    def answers(self) -> bool:
+        """Whether somebody takes callers there."""
+        family, target = (
+            (socket.AF_INET, (_LOOPBACK[0], self.port)) if self.path is None else (socket.AF_UNIX, str(self.path))
+        )
+        with contextlib.closing(socket.socket(family)) as probe:
+            return probe.connect_ex(target) == 0
+
     def remove(self) -> None:
         """Take the socket's file away."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
-
-    @staticmethod
-    def _clear(path: Path) -> None:
-        """Remove the socket of an engine that was killed; one that still answers keeps it."""
-        if path.is_socket():
-            with contextlib.closing(socket.socket(socket.AF_UNIX)) as probe:
-                if probe.connect_ex(str(path)) != 0:
-                    path.unlink(missing_ok=True)

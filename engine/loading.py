@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from animacy.engine.config import Preset
 from animacy.engine.errors import EngineError, WeightsError
 from animacy.engine.models import VideoDiT, VideoVAE
-from animacy.engine.weights import load_dit, load_vae
+from animacy.engine.plan import plan
+from animacy.engine.weights import empty_dit, empty_vae, load_dit, load_vae, random_
 
 DIT_FOLDER, VAE_FOLDER = "transformer", "vae"
 """Where a folder of weights has them, as diffusers lays a model out."""
+_SEED = 1
+"""Of random weights: two engines of one preset and one kind of device have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,26 @@ class Devices:
     def parse(cls, names: Sequence[str]) -> Devices:
         """One name for both, or two. Raises EngineError for what is not there."""
         if not 1 <= len(names) <= 2:
-            raise EngineError(f"{len(names)} devices were given", "give one, or two: of the transformer and the decoder")
+            raise EngineError(
+                f"{len(names)} devices were given", "give one, or two: of the transformer and the decoder"
+            )
         found = [_device(name) for name in names]
         return cls(found[0], found[-1])
 
     def memory(self) -> dict[str, dict[str, int]]:
         """Bytes in use by this process, the most there were, and all that the device has."""
         return {str(device): _memory(device) for device in (self.dit, self.vae)}
+
+
+def check_memory(preset: Preset, height: int, width: int, sessions: int, devices: Devices) -> None:
+    """Refuse before anything is loaded what will not fit a GPU's free memory: EngineError says what would help."""
+    if devices.dit.type != "cuda":
+        return
+    apart = devices.vae.type == "cuda" and devices.vae != devices.dit
+    needed = plan(preset, height, width, sessions, vae_device_separate=apart)
+    needed.check(
+        [torch.cuda.mem_get_info(device)[0] for device in ((devices.dit, devices.vae) if apart else (devices.dit,))]
+    )
 
 
 def load_models(preset: Preset, weights: Path | None, devices: Devices) -> tuple[VideoDiT, VideoVAE]:
@@ -52,29 +68,15 @@ def load_models(preset: Preset, weights: Path | None, devices: Devices) -> tuple
         WeightsError: the weights are not there, or do not fit the preset.
         EngineError: the memory does not suffice.
     """
-    dit, vae = devices.dit, devices.vae
-    try:
-        if weights is None:
-            return _random(VideoDiT(preset.dit), dit, 1), _random(VideoVAE(preset.vae), vae, 2)
-        if not weights.is_dir():
-            raise WeightsError(f"there is no folder of weights at {weights}", f"it holds {DIT_FOLDER} and {VAE_FOLDER}")
-        transformer, _ = load_dit(preset.dit, weights / DIT_FOLDER, dit, _dtype(dit))
-        autoencoder, _ = load_vae(preset.vae, weights / VAE_FOLDER, vae, _dtype(vae))
-        return transformer, autoencoder
-    except torch.OutOfMemoryError as error:
-        raise does_not_fit(preset, error) from error
-
-
-def does_not_fit(preset: Preset, error: Exception) -> EngineError:
-    """The error of a device whose memory is too small."""
-    return EngineError(
-        f"preset {preset.name} does not fit: {str(error).splitlines()[0]}",
-        "take fewer sessions, a smaller size, a smaller preset, or a second device for the decoder",
-    )
-
-
-def _random(model: nn.Module, device: torch.device, seed: int) -> nn.Module:
-    raise NotImplementedError
+    places = (devices.dit, _dtype(devices.dit)), (devices.vae, _dtype(devices.vae))
+    if weights is None:
+        dit, vae = empty_dit(preset.dit, *places[0]), empty_vae(preset.vae, *places[1])
+        return random_(dit, _SEED), random_(vae, _SEED)
+    if not weights.is_dir():
+        raise WeightsError(f"there is no folder of weights at {weights}", f"it holds {DIT_FOLDER} and {VAE_FOLDER}")
+    dit, _ = load_dit(preset.dit, weights / DIT_FOLDER, *places[0])
+    vae, _ = load_vae(preset.vae, weights / VAE_FOLDER, *places[1])
+    return dit, vae
 
 
 def _device(name: str) -> torch.device:
@@ -96,8 +98,8 @@ def _dtype(device: torch.device) -> torch.dtype:
 
 def _memory(device: torch.device) -> dict[str, int]:
     if device.type != "cuda":
-        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"allocated": peak, "peak": peak, "total": _physical_memory()}
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts in KiB
+        return {"allocated": peak, "peak": peak, "total": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")}
     return {
         "allocated": torch.cuda.memory_allocated(device),
         "peak": torch.cuda.max_memory_allocated(device),

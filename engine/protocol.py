@@ -11,7 +11,6 @@ import asyncio
 import json
 import struct
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from typing import Any, TypeAlias, get_type_hints
 
 from animacy.engine.errors import EngineError
@@ -177,7 +176,17 @@ Message: TypeAlias = (
     | Health
 )
 
-_KINDS: dict[str, type[Message]] = {kind.__name__.lower(): kind for kind in Message.__args__}
+_KINDS: dict[str, type[Any]] = {kind.__name__.lower(): kind for kind in Message.__args__}
+
+
+def _types(kind: type[Any]) -> dict[str, Any]:
+    """What each field may be; a whole number will do for any number."""
+    hints = get_type_hints(kind)
+    plain = {name: dict if getattr(hint, "__origin__", None) is dict else hint for name, hint in hints.items()}
+    return {name: float | int if hint is float else hint for name, hint in plain.items()}
+
+
+_TYPES = {kind: _types(kind) for kind in _KINDS.values()}
 
 
 def encode(message: Message, payload: bytes = b"") -> bytes:
@@ -206,18 +215,10 @@ def _decode(head: bytes) -> Message:
     try:
         fields = json.loads(head)
         kind = _KINDS[fields.pop("type")]
-        message = kind(**fields)
+        message: Message = kind(**fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProtocolError(f"not a message: {head[:80]!r}", "use the same version of Animacy on both sides") from error
-    for name, allowed in _types(kind).items():
+    for name, allowed in _TYPES[kind].items():
         if not isinstance(getattr(message, name), allowed):
             raise ProtocolError(f"{name} of {kind.__name__.lower()} is {getattr(message, name)!r}")
     return message
-
-
-@cache
-def _types(kind: type[Message]) -> dict[str, Any]:
-    """What each field may be; a whole number will do for any number."""
-    hints = get_type_hints(kind)
-    plain = {name: dict if getattr(hint, "__origin__", None) is dict else hint for name, hint in hints.items()}
-    return {name: float | int if hint is float else hint for name, hint in plain.items()}

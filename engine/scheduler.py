@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from animacy.engine.config import Preset
     from animacy.engine.sessions import Pending, Sessions
 
-Progress = Callable[[str, float], None]
 PATIENCE = 1.0
 """Iterations' worth of video time that one character may let the others wait."""
 _AT_WORK = 2
@@ -68,23 +67,21 @@ class Scheduler:
 
     Args:
         preset: that of the engine.
-        load: makes the engine, in the engine's thread; given a function to tell its progress to.
-        progress: told what loading and warming up do, and the share done.
+        load: makes the engine, in the engine's thread.
         patience: see `PATIENCE`.
     """
 
     def __init__(
         self,
         preset: Preset,
-        load: Callable[[Progress], Sessions],
-        progress: Progress = lambda text, done: None,
+        load: Callable[[], Sessions],
         patience: float = PATIENCE,
     ) -> None:
         self.preset = preset
         self.ready: Future[Sessions] = Future()
         self.ended: Future[None] = Future()
         """Done when the engine has stopped; holds the error if it was one."""
-        self._load, self._progress = load, progress
+        self._load = load
         self._patience = patience * preset.stream.chunk * preset.vae.temporal_factor / preset.stream.fps
         self._changed = threading.Condition()
         self._characters: dict[int, Character] = {}
@@ -217,7 +214,7 @@ class Scheduler:
             self._end(error)
 
     def _run(self) -> None:
-        sessions = self._load(self._progress)
+        sessions = self._load()
         self.ready.set_result(sessions)
         while (batch := self._next_batch()) is not None:
             self._at_work.acquire()

@@ -161,7 +161,9 @@ class _Connection:
             raise EngineError(f"{message.slots} slots were asked for", f"ask for 1 to {MOST_SLOTS}")
         preset = server.scheduler.preset
         audio = preset.dit.audio
-        windows = audio and SpeechWindows(audio, message.sample_rate, ready.fps, preset.vae.temporal_factor)
+        windows = None
+        if audio is not None:
+            windows = SpeechWindows(audio, message.sample_rate, ready.fps, preset.vae.temporal_factor)
         image = np.frombuffer(bytearray(payload), np.uint8).reshape(shape)
         character = await asyncio.wrap_future(server.scheduler.admit(image, windows, message.seed))
         ring = FrameRing.create((message.slots, ready.frames, *shape))

@@ -37,7 +37,7 @@ class Sessions:
     ) -> None:
         self.preset, self.capacity = preset, capacity
         self.size = (height or preset.size[0], width or preset.size[1])
-        self._make = lambda seed: Stream(preset, dit, vae, *self.size, seed=seed)
+        self._networks = dit, vae
         self._streams: dict[int, Stream] = {}
         self._next = 0
 
@@ -49,7 +49,7 @@ class Sessions:
         """Begin a character's video."""
         if len(self._streams) >= self.capacity:
             raise EngineError(f"all {self.capacity} places of the engine are taken")
-        stream = self._make(seed)
+        stream = Stream(self.preset, *self._networks, *self.size, seed=seed)
         first = stream.start(image, prompt_embeds)
         self._next += 1
         self._streams[self._next] = stream
