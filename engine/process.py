@@ -18,73 +18,86 @@ from animacy.engine.serve import EngineOptions
 _SECONDS_TO_LISTEN = 120.0
 """Importing PyTorch from a cold disk takes its time."""
 _SECONDS_TO_STOP = 10.0
+_SECONDS_TO_END = 2.0
 _LINES = 5
 """How many of its last lines an error shows."""
 
 
 class EngineProcess:
-    """Starts an engine process that ends with this object, or with this process, however that ends.
+    """An engine process that ends with this object, or with this process, however that ends.
 
-    It listens at `address` when this is made, and goes on to load: `EngineClient.connect` waits for it and learns why
-    it cannot. Blocks until it listens: not for an event loop.
-
-    Raises:
-        EngineError: the options are wrong, or the process ended at once; the error holds what it printed.
+    All methods block and belong to one thread, except `ended`. Raises EngineError when the options are wrong.
     """
 
     def __init__(self, options: EngineOptions) -> None:
         options.resolve()
+        self._options = options
         self._folder = Path(tempfile.mkdtemp(prefix="animacy-engine-"))
+        self._log = self._folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
         self.address = Address(path=self._folder / "socket")
-        self._log = (self._folder / "log").open("wb")
-        command = [sys.executable, "-m", "animacy.engine.serve", options.dump(), str(self.address)]
-        # A session of its own: Ctrl-C is for this process, which then stops the other in order.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True
-        )
-        try:
-            self._wait_until_it_listens()
-        except BaseException:
-            self.close()
-            raise
 
     @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._process.pid
+    def pid(self) -> int | None:
+        """Its number; None when it runs no more, or not yet."""
+        return None if self._process is None or self._process.poll() is not None else self._process.pid
 
-    def gone(self) -> EngineGoneError:
-        """The error that says how it ended, and what it printed last."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_SECONDS_TO_STOP)
-        code = self._process.returncode
-        if code is not None and code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
-        else:
-            how = "hung up" if code is None else f"ended with exit code {code}"
-        last = (self._folder / "log").read_text(errors="replace").strip().splitlines()[-_LINES:]
-        said = "".join(f"\n  | {line}" for line in last)
-        return EngineGoneError(f"the engine process {how}{said}", "it starts again with the next conversation")
+    def start(self) -> EngineProcess:
+        """Start it, unless it runs, and wait until it listens at `address`; it then goes on to load.
 
-    def close(self) -> None:
-        """Stop it. Blocks until it has ended; may be called twice."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        for next_means in (self._process.terminate, self._process.kill, None):
-            try:
-                self._process.wait(_SECONDS_TO_STOP)
-                break
-            except subprocess.TimeoutExpired:
-                if next_means is not None:
-                    next_means()
-        self._log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        `EngineClient.connect` waits for that, and learns why if it cannot.
 
-    def _wait_until_it_listens(self) -> None:
+        Raises:
+            EngineError: it ended at once; the error holds what it printed.
+        """
+        if self.pid is not None:
+            return self
+        self._reap()
+        command = [sys.executable, "-m", "animacy.engine.serve", self._options.dump(), str(self.address)]
+        with self._log.open("wb") as log:
+            # A session of its own: Ctrl-C is for this process, which then stops the other in order.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
         deadline = time.monotonic() + _SECONDS_TO_LISTEN
         while not self.address.answers():
-            if self._process.poll() is not None:
-                raise self.gone()
+            if self.pid is None:
+                raise self.ended()
             if time.monotonic() > deadline:
+                self._reap()
                 raise EngineError(f"the engine process does not listen after {_SECONDS_TO_LISTEN:.0f} s", "try again")
             time.sleep(0.02)
+        return self
+
+    def ended(self) -> EngineGoneError:
+        """The error that says how it ended, and what it printed last. Waits a moment for its end."""
+        code = None
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(_SECONDS_TO_END)
+        if code is None:
+            return EngineGoneError("the engine process has hung up", "try again")
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        last = self._log.read_text(errors="replace").strip().splitlines()[-_LINES:] if self._log.exists() else []
+        said = "".join(f"\n  | {line}" for line in last)
+        return EngineGoneError(f"the engine process {how}{said}", "the next conversation starts it again")
+
+    def close(self) -> None:
+        """Stop it and wait for its end. May be called twice."""
+        self._reap()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _reap(self) -> None:
+        """Close its standard input, at which it ends; make it end otherwise."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        for stop in (process.terminate, process.kill):
+            try:
+                process.wait(_SECONDS_TO_STOP)
+                return
+            except subprocess.TimeoutExpired:
+                stop()
+        process.wait()

@@ -17,7 +17,7 @@ from animacy.core.errors import AnimacyError
 from animacy.engine import protocol
 from animacy.engine.address import Address
 from animacy.engine.config import Preset, preset
-from animacy.engine.errors import EngineError
+from animacy.engine.errors import EngineError, needing_torch
 
 if TYPE_CHECKING:
     from animacy.engine.loading import Devices
@@ -83,14 +83,10 @@ async def serve(
         WeightsError: the weights do not fit.
     """
     chosen, height, width = options.resolve()
-    try:
+    with needing_torch():
         from animacy.engine.loading import Devices
         from animacy.engine.scheduler import Scheduler
         from animacy.engine.server import EngineServer
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise EngineError("the GPU engine needs PyTorch", "pip install 'animacy[engine]'") from error
     devices = Devices.parse(options.devices)
     loop = asyncio.get_running_loop()
 
