@@ -52,8 +52,8 @@ class Character:
     windows: SpeechWindows | None
     waiting: deque[_Request] = field(default_factory=deque)
     drawing: deque[_Request] = field(default_factory=deque)
-    served: float = 0.0  # when it got its last frames
-    asleep: bool = True  # until it asks for the first time
+    served: float = field(default_factory=time.monotonic)  # when it was admitted, or got its last frames
+    asleep: bool = False
     interrupted: bool = False  # whether what is being drawn may turn out to be given up
 
     @property
@@ -226,13 +226,13 @@ class Scheduler:
         """Do what there is to do, until an iteration is due; None when the engine is to stop."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._jobs or self._closing or self._is_due(), self._until_late())
-                if self._closing:
-                    return None
-                if not self._jobs:
+                while not (self._jobs or self._closing):
                     self._lose_patience()
                     if self._is_due():
                         return self._take_batch()
+                    self._changed.wait(self._until_late())
+                if self._closing:
+                    return None
                 jobs, self._jobs = self._jobs, deque()
             for job in jobs:
                 job()
