@@ -47,8 +47,9 @@ class Address:
             if self.path is None:
                 server = await asyncio.start_server(handler, _LOOPBACK[0], self.port)
                 return server, Address(port=server.sockets[0].getsockname()[1])
-            if self.path.is_socket() and not self.answers():
-                self.path.unlink()  # left behind by an engine that was killed
+            # asyncio takes the place of any socket, which is right only for what a killed engine has left behind.
+            if self.answers():
+                raise EngineError(f"the engine cannot listen at {self}: another one does", "choose another address")
             server = await asyncio.start_unix_server(handler, self.path)
             self.path.chmod(0o600)
         except OSError as error:

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from animacy.core.errors import InputError
 from animacy.engine.address import Address
@@ -58,6 +55,9 @@ def serve_engine(
 @engine_app.command("health")
 def print_health(address: Where = "animacy-engine.sock") -> None:
     """Ask a running engine how it is."""
+    from rich.console import Console
+    from rich.table import Table
+
     from animacy.engine.client import EngineClient
     from animacy.engine.protocol import Health
 
@@ -98,6 +98,9 @@ def print_plan(
 
 async def _serve(options: EngineOptions, address: Address) -> None:
     """Serve with a bar while it loads. SIGTERM ends it as Ctrl-C does."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     serving = asyncio.current_task()
     assert serving is not None
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -106,7 +109,7 @@ async def _serve(options: EngineOptions, address: Address) -> None:
     if options.weights is None:
         console.print("No weights were given: they are random, and the video will be noise.", style="bold red")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("starting", total=1.0)
         bound: list[Address] = []
 
