@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def check_memory(preset: Preset, height: int, width: int, sessions: int, devices
     )
 
 
+@contextmanager
+def needing_memory(preset: Preset) -> Iterator[None]:
+    """Says what would help where a GPU's memory ends all the same, since activations can only be estimated."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise EngineError(
+            f"preset {preset.name} does not fit: {str(error).splitlines()[0]}",
+            "take fewer sessions, a smaller size, a smaller preset, or a second GPU for the decoder",
+        ) from error
+
+
 def load_models(preset: Preset, weights: Path | None, devices: Devices) -> tuple[VideoDiT, VideoVAE]:
     """Both networks, ready for inference, in bfloat16 on a GPU and float32 on a CPU.
 
@@ -66,7 +79,6 @@ def load_models(preset: Preset, weights: Path | None, devices: Devices) -> tuple
 
     Raises:
         WeightsError: the weights are not there, or do not fit the preset.
-        EngineError: the memory does not suffice.
     """
     places = (devices.dit, _dtype(devices.dit)), (devices.vae, _dtype(devices.vae))
     if weights is None:

@@ -114,16 +114,17 @@ async def serve(
 
 def _load(options: EngineOptions, devices: Devices, progress: Callable[[str, float], None]) -> Sessions:
     """Everything that takes long; in the engine's thread."""
-    from animacy.engine.loading import check_memory, load_models
+    from animacy.engine.loading import check_memory, load_models, needing_memory
     from animacy.engine.sessions import Sessions
 
     chosen, height, width = options.resolve()
     check_memory(chosen, height, width, options.capacity, devices)
-    progress(f"loading {chosen.name}", 0.0)
-    models = load_models(chosen, Path(options.weights) if options.weights is not None else None, devices)
-    sessions = Sessions(chosen, *models, height, width, options.capacity)
-    progress("warming up", LOADING_SHARE)
-    sessions.warm_up(lambda text, done: progress(text, LOADING_SHARE + (1 - LOADING_SHARE) * done))
+    with needing_memory(chosen):
+        progress(f"loading {chosen.name}", 0.0)
+        models = load_models(chosen, Path(options.weights) if options.weights is not None else None, devices)
+        sessions = Sessions(chosen, *models, height, width, options.capacity)
+        progress("warming up", LOADING_SHARE)
+        sessions.warm_up(lambda text, done: progress(text, LOADING_SHARE + (1 - LOADING_SHARE) * done))
     return sessions
 
 
