@@ -26,16 +26,16 @@ _LINES = 5
 class EngineProcess:
     """An engine process that ends with this object, or with this process, however that ends.
 
-    All methods block and belong to one thread, except `ended`. Raises EngineError when the options are wrong.
+    All methods block and belong to one thread. Raises EngineError when the options are wrong.
     """
 
     def __init__(self, options: EngineOptions) -> None:
         options.resolve()
         self._options = options
-        self._folder = Path(tempfile.mkdtemp(prefix="animacy-engine-"))
-        self._log = self._folder / "log"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this object, which closes it
         self._process: subprocess.Popen[bytes] | None = None
-        self.address = Address(path=self._folder / "socket")
+        self.address = Address()
+        """Where it listens, once it was started."""
 
     @property
     def pid(self) -> int | None:
@@ -53,12 +53,14 @@ class EngineProcess:
         if self.pid is not None:
             return self
         self._reap()
+        self.address = Address(path=Path(tempfile.mkdtemp(prefix="animacy-engine-")) / "socket")
         command = [sys.executable, "-m", "animacy.engine.serve", self._options.dump(), str(self.address)]
-        with self._log.open("wb") as log:
-            # A session of its own: Ctrl-C is for this process, which then stops the other in order.
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
+        self._log.seek(0)
+        self._log.truncate()
+        # A session of its own: Ctrl-C is for this process, which then stops the other in order.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True
+        )
         deadline = time.monotonic() + _SECONDS_TO_LISTEN
         while not self.address.answers():
             if self.pid is None:
@@ -78,26 +80,27 @@ class EngineProcess:
         if code is None:
             return EngineGoneError("the engine process has hung up", "try again")
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        last = self._log.read_text(errors="replace").strip().splitlines()[-_LINES:] if self._log.exists() else []
+        self._log.seek(0)
+        last = self._log.read().decode(errors="replace").strip().splitlines()[-_LINES:]
         said = "".join(f"\n  | {line}" for line in last)
         return EngineGoneError(f"the engine process {how}{said}", "the next conversation starts it again")
 
     def close(self) -> None:
         """Stop it and wait for its end. May be called twice."""
         self._reap()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._log.close()
 
     def _reap(self) -> None:
         """Close its standard input, at which it ends; make it end otherwise."""
         process, self._process = self._process, None
         if process is None:
             return
-        assert process.stdin is not None
+        assert process.stdin is not None and self.address.path is not None
         process.stdin.close()
-        for stop in (process.terminate, process.kill):
+        for stop in (process.terminate, process.kill, lambda: None):
             try:
                 process.wait(_SECONDS_TO_STOP)
-                return
+                break
             except subprocess.TimeoutExpired:
                 stop()
-        process.wait()
+        shutil.rmtree(self.address.path.parent, ignore_errors=True)  # left behind by one that was killed

@@ -144,7 +144,7 @@ async def _run(options: EngineOptions, address: Address) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve for the process that started this one, at a Unix socket."""
+    """Serve for the process that started this one, at a socket in a folder that was made for it."""
     parser = argparse.ArgumentParser(prog="python -m animacy.engine.serve", description=__doc__)
     parser.add_argument("options", type=EngineOptions.load, help="EngineOptions as JSON")
     parser.add_argument("address", type=Address.parse, help="path of a Unix socket, or 127.0.0.1:PORT")
@@ -154,6 +154,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AnimacyError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    finally:
+        if parsed.address.path is not None:
+            with contextlib.suppress(OSError):  # it is not empty, or gone already
+                parsed.address.path.parent.rmdir()
     return 0
 
 

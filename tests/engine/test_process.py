@@ -262,7 +262,7 @@ def test_an_engine_ends_with_who_started_it():
     deadline = time.monotonic() + 20
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not Path(f"/proc/{pid}").exists() and not Path(socket).exists()
+    assert not Path(f"/proc/{pid}").exists() and not Path(socket).parent.exists()
 
 
 def test_an_engine_that_does_not_fit_says_what_would(monkeypatch):
