@@ -129,6 +129,27 @@ async def test_what_is_said_is_seen_and_only_then(engine, picture):
     assert differs in ([False, False, True, True, True], [False, False, False, True, True])
 
 
+async def test_the_chunk_that_is_being_drawn_when_interrupted_has_no_sound(engine, picture):
+    renderer = make()
+    await renderer.start(Portrait(picture), VIDEO)
+    try:
+        chunks = aiter(renderer)
+        await anext(chunks)
+        renderer.push_audio(SPEECH, VIDEO.sample_rate, 1, None)
+        drawing = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        assert not drawing.done()
+        renderer.interrupt(1)
+        for chunk in (await drawing, await anext(chunks)):
+            assert chunk.turn is None and not any(chunk.pcm) and chunk.speech in (0, None)
+        renderer.push_audio(SPEECH, VIDEO.sample_rate, 1, None)  # too late
+        renderer.push_audio(SPEECH, VIDEO.sample_rate, 2, None)
+        later = [await anext(chunks) for _ in range(3)]
+        assert SPEECH.startswith(spoken(later, 2)) and spoken(later, 2)
+    finally:
+        await renderer.close()
+
+
 async def test_two_share_an_engine_and_a_third_is_refused(engine, picture):
     first, second, third = (make(sessions=2) for _ in range(3))
     try:
