@@ -140,7 +140,8 @@ class StreamConfig:
     `timesteps` (1000 is pure noise, descending) are warped by `shift` as flow matching does for resolution
     (arXiv:2403.03206, eq. 23; 1 leaves them). `chunk` latent frames are denoised together. They see `sink` first frames
     for ever and a rolling `window` of latest ones, the chunk included (attention sinks: arXiv:2309.17453, LongLive:
-    arXiv:2509.22622). Counts are latent frames.
+    arXiv:2509.22622). Counts are latent frames. `fp8_cache` halves the memory of keys and values, at some cost in time
+    and a little in precision.
     """
 
     timesteps: tuple[float, ...]
@@ -151,6 +152,7 @@ class StreamConfig:
     sink: int
     window: int
     fps: int
+    fp8_cache: bool = False
 
     def __post_init__(self) -> None:
         steps = self.timesteps

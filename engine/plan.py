@@ -167,7 +167,9 @@ def _transformer_items(preset: Preset, dit: VideoDiT, size: tuple[int, int], ses
     rope = RotaryEmbedding(config, _META)
     cache = KVCache(config, stream, rope, sessions, tokens, dit.dtype, _META)
     caches = len(stream.timesteps) if stream.commit is Commit.ALIGNED else 1
-    yield Item("keys and values of the video", 0, caches * _of(cache.state_dict().values()), per_session=True)
+    yield Item(
+        "keys and values of the video", 0, caches * _of((cache.keys, cache.values, cache.sink_keys)), per_session=True
+    )
     if config.text_dim is not None:
         text = dit.embed_text(None, sessions)
         yield Item("keys and values of prompts", 0, _of_pairs(text.values()), per_session=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from animacy.engine.config import AudioConfig, DiTConfig
 from animacy.engine.errors import EngineError
-from animacy.engine.kernels import gated_residual, norm_modulate
+from animacy.engine.kernels import add_norm_modulate, gated_residual, linear_gelu, norm_modulate
 from animacy.engine.models.attention import CrossAttention, KeysValues, Memory, SelfAttention
 from animacy.engine.models.rope import Angles
 
@@ -64,8 +64,23 @@ class AudioProjection(nn.Module):
         return self.norm(tokens.unflatten(-1, (self.config.tokens, -1)))
 
 
+class FeedForward(nn.Sequential):
+    """Two layers with GELU between; a sequence so that its weights have the names of Wan's."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__(nn.Linear(dim, hidden), nn.Identity(), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, tokens, dim) to the same shape."""
+        up, _, down = self
+        return down(linear_gelu(x, up.weight, up.bias))
+
+
 class Block(nn.Module):
-    """Self attention, text, speech and feed-forward, the first and the last modulated by the timestep."""
+    """Self attention, text, speech and feed-forward, the first and the last modulated by the timestep.
+
+    Each branch starts with a norm of what the branch before has added to, so that the two are one pass.
+    """
 
     def __init__(self, config: DiTConfig, index: int) -> None:
         super().__init__()
@@ -76,17 +91,17 @@ class Block(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
         self.self_attn = SelfAttention(dim, config.num_heads, eps)
         if config.text_dim is not None:
-            self.cross_norm = nn.LayerNorm(dim, eps) if affine else nn.Identity()
+            self.cross_norm = nn.LayerNorm(dim, eps) if affine else None
             self.cross_attn = CrossAttention(dim, dim, config.num_heads, eps)
         if audio is not None:
-            self.audio_norm = nn.LayerNorm(dim, eps) if affine else nn.Identity()
+            self.audio_norm = nn.LayerNorm(dim, eps) if affine else None
             self.audio_attn = CrossAttention(dim, audio.token_dim, config.num_heads, eps)
-        self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, dim))
+        self.ffn = FeedForward(dim, config.ffn_dim)
 
     def forward(
         self,
         x: Tensor,
-        time: TimeEmbedding,
+        modulation: Tensor,
         angles: Angles,
         text: KeysValues | None,
         audio: KeysValues | None,
@@ -94,16 +109,28 @@ class Block(nn.Module):
         memory: Memory | None,
         mask: Tensor | None,
     ) -> Tensor:
-        """Transform (batch, tokens, dim); see `VideoDiT.forward` for the rest."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + time.modulation).unbind(2)
-        y = self.self_attn(norm_modulate(x, scale1, shift1, self.eps), angles, layer, memory, mask)
-        x = gated_residual(x, y, gate1)
+        """Transform (batch, tokens, dim) by a modulation (batch, groups, 6, dim); see `VideoDiT.forward` too."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unbind(2)
+        h = norm_modulate(x, scale1, shift1, self.eps)
+        y, gate = self.self_attn(h, angles, layer, memory, mask), gate1
         if text is not None:
-            x = x + self.cross_attn(self.cross_norm(x), text)
+            x, h = self._add_and_norm(x, y, gate, self.cross_norm)
+            y, gate = self.cross_attn(h, text), None
         if audio is not None:
-            x = x + self.audio_attn(self.audio_norm(x), audio)
-        y = self.ffn(norm_modulate(x, scale2, shift2, self.eps))
-        return gated_residual(x, y, gate2)
+            x, h = self._add_and_norm(x, y, gate, self.audio_norm)
+            y, gate = self.audio_attn(h, audio), None
+        x, h = add_norm_modulate(x, y, gate, scale2, shift2, self.eps)
+        return gated_residual(x, self.ffn(h), gate2)
+
+    def _add_and_norm(
+        self, x: Tensor, y: Tensor, gate: Tensor | None, norm: nn.LayerNorm | None
+    ) -> tuple[Tensor, Tensor]:
+        """Add `y` to the residual stream, and norm it for the next branch."""
+        if norm is None:
+            x = x + y if gate is None else gated_residual(x, y, gate)
+            return x, x
+        weight, bias = (one.view(1, 1, -1) for one in (norm.weight, norm.bias))
+        return add_norm_modulate(x, y, gate, weight, bias, norm.eps, base=0.0)
 
 
 class Head(nn.Module):
@@ -217,16 +244,18 @@ class VideoDiT(nn.Module):
             angles: rotary angles of the tokens, frame after frame, row after row.
             conditions: what was projected from text and speech.
             memory: keys and values of earlier frames; None sees none.
-            mask: (tokens, tokens), true where a token may look; only without memory.
+            mask: what broadcasts to (batch, heads, tokens, seen), true where a token may look.
 
         Returns:
             The velocity, (batch, out_channels, frames, height, width), float32.
         """
         frames, height, width = latents.shape[2:]
         x = self._patchify(latents)
+        # All blocks at once: (layers, batch, groups, 6, dim).
+        modulations = torch.stack([block.modulation for block in self.blocks]).unsqueeze(1) + time.modulation
         for layer, block in enumerate(self.blocks):
             text, audio = conditions.text.get(layer), conditions.audio.get(layer)
-            x = block(x, time, angles, text, audio, layer, memory, mask)
+            x = block(x, modulations[layer], angles, text, audio, layer, memory, mask)
         return self._unpatchify(self.head(x, time), frames, height, width)
 
     def _patchify(self, latents: Tensor) -> Tensor:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from animacy.engine.cache import KVCache
 from animacy.engine.config import PRESETS, Commit
 from animacy.engine.errors import EngineError
+from animacy.engine.models.causal_conv import FeatureCache
+from animacy.engine.models.rope import RotaryEmbedding
 from animacy.engine.plan import plan
-from animacy.engine.stream import Stream
 from animacy.engine.weights import empty_dit, empty_vae, random_
-from tests.engine.helpers import TINY, TINY_21, picture, with_stream
+from tests.engine.helpers import TINY, TINY_21, with_stream
 
 ALIGNED = with_stream(TINY, commit=Commit.ALIGNED, sink=2)
 GIB = 2**30
@@ -25,19 +28,25 @@ def pairs(contexts):
 
 @pytest.mark.parametrize("preset", [TINY, ALIGNED], ids=["clean", "aligned"])
 @pytest.mark.parametrize("sessions", [1, 2])
-def test_the_counts_are_those_of_a_stream_really_made(preset, sessions):
+def test_the_counts_are_those_of_what_is_really_made(preset, sessions):
     dit, vae = random_(empty_dit(preset.dit)), random_(empty_vae(preset.vae))
-    stream = Stream(preset, dit, vae, height=64, width=96, batch=sessions)
-    stream.start(picture(64, 96))
-    stream.step()
+    tokens = preset.tokens_per_frame(64, 96)
+    cache = KVCache(preset.dit, preset.stream, RotaryEmbedding(preset.dit), sessions, tokens, dit.dtype, dit.device)
+    steps = len(preset.stream.timesteps) if preset.stream.commit is Commit.ALIGNED else 1
+    features = FeatureCache()
+    latents = torch.zeros(sessions, preset.vae.z_dim, 1, *preset.latent_size(64, 96))
+    for first in (True, False):
+        vae.decode(latents, features, first)
+    audio = preset.dit.audio
+    speech = dit.embed_audio(torch.zeros(sessions, preset.stream.chunk, audio.window, audio.feature_dim))
     planned = {item.name: item.bytes for item in plan(preset, 64, 96, sessions).items if item.exact}
     assert planned == {
         "transformer weights": nbytes(dit.parameters()),
         "autoencoder weights": nbytes([*vae.parameters(), *vae.buffers()]),
-        "keys and values of the video": sum(nbytes(cache.state_dict().values()) for cache in stream._caches),
-        "keys and values of prompts": pairs(stream._text),
-        "keys and values of speech": pairs(stream._audio),
-        "feature cache of the decoder": nbytes(stream._features._buffers.values()),
+        "keys and values of the video": steps * nbytes((cache.keys, cache.values, cache.sink_keys)),
+        "keys and values of prompts": pairs(dit.embed_text(None, sessions)),
+        "keys and values of speech": pairs(speech),
+        "feature cache of the decoder": nbytes(features._buffers.values()),
     }
 
 
