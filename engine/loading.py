@@ -80,6 +80,9 @@ def load_models(preset: Preset, weights: Path | None, devices: Devices) -> tuple
     Raises:
         WeightsError: the weights are not there, or do not fit the preset.
     """
+    if devices.dit.type == "cpu":
+        # OpenMP's threads spin while they wait, and what feeds the engine computes on the same cores.
+        torch.set_num_threads(1)
     places = (devices.dit, _dtype(devices.dit)), (devices.vae, _dtype(devices.vae))
     if weights is None:
         dit, vae = empty_dit(preset.dit, *places[0]), empty_vae(preset.vae, *places[1])

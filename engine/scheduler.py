@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -54,12 +54,6 @@ class Character:
     drawing: deque[_Request] = field(default_factory=deque)
     served: float = field(default_factory=time.monotonic)  # when it was admitted, or got its last frames
     asleep: bool = False
-    interrupted: bool = False  # whether what is being drawn may turn out to be given up
-
-    @property
-    def asks(self) -> bool:
-        """Whether it can take part in an iteration: nothing that it asked for earlier may come after it."""
-        return bool(self.waiting) and not self.interrupted
 
 
 class Scheduler:
@@ -141,7 +135,12 @@ class Scheduler:
             if self._characters.pop(character.session, None) is None:
                 return
             self._give_up(character)
-        self._do(lambda: self._sessions.release(character.session))
+
+        def job() -> None:
+            with self._changed:  # nobody may be interrupted while places change
+                self._sessions.release(character.session)
+
+        self._do(job)
 
     def request(
         self,
@@ -179,7 +178,6 @@ class Scheduler:
             if character.windows is not None:
                 character.windows.reset()
             if character.drawing and character.drawing[-1].audio is not None:
-                character.interrupted = True
                 self._sessions.interrupt(character.session)
 
     @property
@@ -220,7 +218,9 @@ class Scheduler:
             self._at_work.acquire()
             began = time.monotonic()
             audio = {c.session: _tensor(request.audio) for c, request in batch.items()}
-            self._out.put((sessions.step(audio), batch, began))
+            pending = sessions.step(audio)
+            self._take_back(batch, pending.given_up)
+            self._out.put((pending, batch, began))
 
     def _next_batch(self) -> dict[Character, _Request] | None:
         """Do what there is to do, until an iteration is due; None when the engine is to stop."""
@@ -240,7 +240,7 @@ class Scheduler:
     def _is_due(self) -> bool:
         """Whether all who are waited for have asked, and anyone has."""
         characters = self._characters.values()
-        return any(c.asks for c in characters) and all(c.asks or c.asleep for c in characters)
+        return any(c.waiting for c in characters) and all(c.waiting or c.asleep for c in characters)
 
     def _until_late(self) -> float | None:
         """Seconds until the next of those who let others wait is late; None when there is none."""
@@ -267,10 +267,20 @@ class Scheduler:
     def _take_batch(self) -> dict[Character, _Request]:
         batch = {}
         for character in self._characters.values():
-            if character.asks:
+            if character.waiting:
                 batch[character] = character.waiting.popleft()
                 character.drawing.append(batch[character])
         return batch
+
+    def _take_back(self, batch: dict[Character, _Request], given_up: Set[int]) -> None:
+        """What was given up is drawn by the next iteration, in silence, before what was asked for after it."""
+        with self._changed:
+            for character in [c for c in batch if c.session in given_up]:
+                request = batch.pop(character)
+                if not request.done.done():
+                    character.drawing.remove(request)
+                    request.audio = None
+                    character.waiting.appendleft(request)
 
     def _bring_out(self) -> None:
         """Hand frames over in the order in which they were drawn."""
@@ -280,22 +290,16 @@ class Scheduler:
             self._at_work.release()
             self._milliseconds.append(1000 * (time.monotonic() - began))
             for character, request in batch.items():
-                self._hand_over(character, request, frames.get(character.session))
+                if (drawn := frames[character.session]) is not None:
+                    self._hand_over(character, request, drawn)
 
-    def _hand_over(self, character: Character, request: _Request, frames: torch.Tensor | None) -> None:
+    def _hand_over(self, character: Character, request: _Request, frames: torch.Tensor) -> None:
         with self._changed:
             if request.done.done():  # released meanwhile
                 return
             character.drawing.popleft()
             character.served = time.monotonic()
-            if frames is None:
-                # Given up: the next iteration draws it in silence, before what was asked for after it.
-                request.audio = None
-                character.waiting.appendleft(request)
-            character.interrupted &= bool(character.drawing)
             self._changed.notify_all()
-        if frames is None:
-            return
         request.write(frames.numpy())
         request.done.set_result(None)
 

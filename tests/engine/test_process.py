@@ -86,7 +86,7 @@ def expected(pcm, chunks, seed=0, weights=None):
     stream.start(torch.from_numpy(IMAGE))
     windows = SpeechWindows(TINY.dit.audio, RATE, 24, 4)
     windows.push(np.pad(pcm, (0, chunks * SAMPLES)))
-    return torch.cat([stream.step(torch.from_numpy(windows.take())[None, None])[0] for _ in range(chunks)]).numpy()
+    return torch.cat([stream.step(torch.from_numpy(windows.take())[None]) for _ in range(chunks)]).numpy()
 
 
 def same(a, b):
@@ -130,7 +130,7 @@ async def test_who_is_too_many_is_refused_until_somebody_goes(engine):
     async with calling(engine) as client:
         first = await client.admit(IMAGE, RATE)
         await client.admit(IMAGE, RATE)
-        with pytest.raises(EngineError, match="all 2 places"):
+        with pytest.raises(EngineError, match="all 2 sessions"):
             await client.admit(IMAGE, RATE)
         first.release()
         with pytest.raises(EngineError, match="released"):

@@ -109,7 +109,7 @@ class Hook:
 def test_who_leaves_fails_its_requests_and_frees_its_place():
     with running(capacity=1) as (scheduler, _):
         character = admit(scheduler)
-        with pytest.raises(EngineError, match="all 1 places"):
+        with pytest.raises(EngineError, match="all 1 sessions"):
             admit(scheduler)
         with scheduler._changed:
             waiting = Viewer(scheduler, character).ask("never")

@@ -157,7 +157,7 @@ async def test_two_share_an_engine_and_a_third_is_refused(engine, picture):
             await until(lambda: len(one) > 6 and len(two) > 6)
             assert first._own.value is second._own.value
             await third.start(Portrait(picture), VIDEO)
-            with pytest.raises(AnimacyError, match="all 2 places"):
+            with pytest.raises(AnimacyError, match="all 2 sessions"):
                 await anext(aiter(third))
         chunk = await anext(aiter(third))  # there is room again
         assert len(chunk.frames) == 4
