@@ -47,16 +47,8 @@ def process(options=OPTIONS):
         made.close()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny matrices are slower in several, all the more beside other processes."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OMP_NUM_THREADS", "1")
-        yield
-
-
 @pytest.fixture(scope="module")
-def engine(one_thread):
+def engine():
     with process() as made:
         yield made
 

@@ -17,6 +17,5 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture
-def engine(monkeypatch):
-    """Asked for by tests that start an engine: a process of one thread, for tiny matrices."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def engine():
+    """Asked for by tests that start an engine."""
