@@ -83,7 +83,7 @@ class Denoiser:
             conditions = Conditions(text, self._dit.embed_audio(self.silence(1, 1)))
             # The picture is clean, so every noise level sees the same keys and values of it.
             for cache in self.caches:
-                self._dit(latent, self._clean_time, angles, conditions, cache.first(session))
+                self._dit.remember(latent, self._clean_time, angles, conditions, cache.first(session))
                 cache.keep_sink(session, placement, 1)
 
     def set_text(self, session: int, text: Mapping[int, KeysValues]) -> None:
@@ -139,7 +139,7 @@ class Denoiser:
             velocity = predict(latents, time, memories[index % len(memories)])
             latents = step.advance(latents, velocity, noise[:, (index + 1) % len(self._steps)])
         if self.preset.stream.commit is Commit.CLEAN:
-            predict(latents, self._clean_time, memories[0])
+            self._dit.remember(latents, self._clean_time, angles, conditions, memories[0], mask)
         self.latents[:sessions].copy_(latents)
 
     def _embed_time(self, timestep: float) -> TimeEmbedding:

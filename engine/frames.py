@@ -43,7 +43,7 @@ class FrameDecoder:
     """
 
     def __init__(self, preset: Preset, vae: VideoVAE, height: int, width: int, capacity: int, clock: Clock) -> None:
-        self._vae, self._clock = vae, clock
+        self._vae, self._clock = vae.optimize(), clock
         device, chunk = vae.device, preset.stream.chunk
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._latents = torch.zeros(

@@ -11,14 +11,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from animacy.engine.bench.workload import Workload
+from animacy.engine.kernels.add_norm_silu import SAME, add_norm_silu_reference, add_norm_silu_triton
 from animacy.engine.kernels.fp8 import quantize_fp8_reference, quantize_fp8_triton
 from animacy.engine.kernels.gated_residual import gated_residual_reference, gated_residual_triton
-from animacy.engine.kernels.norm_modulate import norm_modulate_reference, norm_modulate_triton
-from animacy.engine.kernels.norm_silu import norm_silu_reference, norm_silu_triton
+from animacy.engine.kernels.linear_gelu import linear_gelu as fused_linear_gelu
+from animacy.engine.kernels.merge_splits import merge_splits_reference, merge_splits_triton
+from animacy.engine.kernels.norm_modulate import (
+    add_norm_modulate_reference,
+    norm_modulate_reference,
+    norm_modulate_triton,
+)
 from animacy.engine.kernels.qk_norm_rope import norm_rope_reference, qk_norm_rope_triton
+from animacy.engine.kernels.rotate_keys import rotate_keys_reference, rotate_keys_triton
+from animacy.engine.kernels.store_rows import store_rows_reference, store_rows_triton
 
 Call = Callable[[], object]
 
@@ -123,15 +132,78 @@ def _qk_norm_rope_reference(
     return norm_rope_reference(q, q_weight, cos, sin, eps), norm_rope_reference(k, k_weight, cos, sin, eps)
 
 
-def norm_silu(work: Workload) -> Case:
-    """Before the decoder's last and largest convolutions, into the window of the one that follows."""
+def add_norm_modulate(work: Workload) -> Case:
+    """Between two branches of a block: the residual sum and the next norm at once."""
+    shape = _tokens(work)
+    x, y = (_random(*shape, device=work.device) for _ in range(2))
+    gate, scale, shift = (_random(1, 1, shape[2], device=work.device, dtype=torch.float32) for _ in range(3))
+    arguments = (x, y, gate, scale, shift, work.preset.dit.eps)
+    return Case("add_norm_modulate", shape, _add_norm_modulate_triton, add_norm_modulate_reference, arguments)
+
+
+def _add_norm_modulate_triton(
+    x: Tensor, y: Tensor, gate: Tensor, scale: Tensor, shift: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    return x, norm_modulate_triton(x, scale, shift, eps, 1.0, y, gate)
+
+
+def linear_gelu(work: Workload) -> Case:
+    """The first half of each feed-forward."""
+    batch, tokens, dim = _tokens(work)
+    out = work.preset.dit.ffn_dim
+    weight = _random(out, dim, device=work.device) / dim**0.5
+    arguments = (_random(batch, tokens, dim, device=work.device), weight, _random(out, device=work.device))
+    return Case("linear_gelu", (batch, tokens, out), fused_linear_gelu, _linear_gelu_reference, arguments)
+
+
+def _linear_gelu_reference(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.gelu(F.linear(x, weight, bias), approximate="tanh")
+
+
+def merge_splits(work: Workload) -> Case:
+    """After attention over keys in two parts."""
+    dit = work.preset.dit
+    batch, tokens, _ = _tokens(work)
+    shape = (2, batch, tokens, dit.num_heads, dit.head_dim)
+    sums = _random(2, batch, dit.num_heads, tokens, device=work.device, dtype=torch.float32)
+    arguments = (_random(*shape, device=work.device), sums)
+    return Case("merge_splits", shape, merge_splits_triton, merge_splits_reference, arguments)
+
+
+def rotate_keys(work: Workload) -> Case:
+    """Before each iteration, for the sink of every layer."""
+    dit, sink = work.preset.dit, max(1, work.preset.stream.sink)
+    shape = (
+        dit.num_layers, work.sessions, sink * work.preset.tokens_per_frame(*work.size), dit.num_heads, dit.head_dim
+    )  # fmt: skip
+    keys = _random(*shape, device=work.device)
+    time_half = dit.head_dim // 2 - 2 * (dit.head_dim // 6)
+    angles = _random(work.sessions, time_half, device=work.device, dtype=torch.float32)
+    arguments = (keys, angles.cos(), angles.sin(), torch.empty_like(keys))
+    return Case("rotate_keys", shape, rotate_keys_triton, rotate_keys_reference, arguments)
+
+
+def store_rows(work: Workload) -> Case:
+    """In each block: new keys and values, slices of the fused projection, into the cache."""
+    batch, tokens, dim = shape = _tokens(work)
+    slots = work.preset.stream.sink + work.preset.stream.window
+    k, v = _random(batch, tokens, 3 * dim, device=work.device).chunk(3, dim=-1)[1:]
+    keys = torch.zeros(batch * slots * tokens, dim, dtype=torch.bfloat16, device=work.device)
+    arguments = (k, v, keys, torch.zeros_like(keys), torch.arange(batch * tokens, device=work.device))
+    return Case("store_rows", shape, store_rows_triton, store_rows_reference, arguments)
+
+
+def add_norm_silu(work: Workload) -> Case:
+    """Between the decoder's last and largest convolutions, into the window of the one that follows."""
     vae = work.preset.vae
     height, width = (side // vae.patch_size for side in work.size)
     shape = (work.sessions, vae.decoder_dim * vae.dim_mult[0], vae.temporal_factor, height, width)
-    last = torch.channels_last_3d
-    x = _random(*shape, device=work.device).contiguous(memory_format=last)
-    arguments = (x, _random(shape[1], device=work.device), torch.empty_like(x))
-    return Case("norm_silu", shape, norm_silu_triton, norm_silu_reference, arguments)
+    values, shortcut = (
+        _random(*shape, device=work.device).contiguous(memory_format=torch.channels_last_3d) for _ in range(2)
+    )
+    bias, weight = (_random(shape[1], device=work.device) for _ in range(2))
+    arguments = (values, bias, shortcut, SAME, weight, torch.empty_like(values))
+    return Case("add_norm_silu", shape, add_norm_silu_triton, add_norm_silu_reference, arguments)
 
 
 def quantize_fp8(work: Workload) -> Case:
@@ -141,4 +213,15 @@ def quantize_fp8(work: Workload) -> Case:
     return Case("quantize_fp8", shape, quantize_fp8_triton, quantize_fp8_reference, arguments)
 
 
-CASES = (norm_modulate, gated_residual, qk_norm_rope, norm_silu, quantize_fp8)
+CASES = (
+    norm_modulate,
+    add_norm_modulate,
+    gated_residual,
+    qk_norm_rope,
+    store_rows,
+    rotate_keys,
+    merge_splits,
+    linear_gelu,
+    add_norm_silu,
+    quantize_fp8,
+)

@@ -14,6 +14,7 @@ from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
 
 _ELEMENTS = 8192
 """Of a program; some pixels with all their channels."""
+_WARPS = 8
 
 
 class Unfold(NamedTuple):
@@ -140,7 +141,7 @@ def add_norm_silu_triton(
         LEAD=unfold.lead,
         ROWS=rows,
         BLOCK=block,
-        num_warps=8,
+        num_warps=_WARPS,
     )
 
 

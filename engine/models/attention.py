@@ -99,12 +99,20 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, angles: Angles, layer: int, memory: Memory | None, mask: Tensor | None) -> Tensor:
         """Attend from (batch, tokens, dim) to itself and to what `memory` returns for `layer`."""
-        q, k, v = self.qkv(x).chunk(3, dim=-1)
-        q, k = qk_norm_rope(q, k, self.norm_q.weight, self.norm_k.weight, angles.cos, angles.sin, self.eps)
-        q, k, v = (one.unflatten(-1, (self.num_heads, -1)) for one in (q, k, v))
+        q, k, v = self._project(x, angles)
         if memory is not None:
             k, v = memory.update(layer, k, v)
         return self.o(attention(q, k, v, mask))
+
+    def remember(self, x: Tensor, angles: Angles, layer: int, memory: Memory) -> None:
+        """Store the keys and values of (batch, tokens, dim), and nothing else."""
+        memory.update(layer, *self._project(x, angles)[1:])
+
+    def _project(self, x: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (batch, tokens, heads, head_dim), the former two normed and rotated."""
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        q, k = qk_norm_rope(q, k, self.norm_q.weight, self.norm_k.weight, angles.cos, angles.sin, self.eps)
+        return tuple(one.unflatten(-1, (self.num_heads, -1)) for one in (q, k, v))
 
 
 class CrossAttention(nn.Module):

@@ -31,10 +31,12 @@ class Sum:
         self._shortcut: Tensor | None = None
         self._unfold = SAME
 
-    def plus(self, shortcut: Tensor, unfold: Unfold = SAME) -> Sum:
-        """This, and a shortcut shaped like it once `unfold` has spread it; only one may be owed at a time."""
+    def plus(self, shortcut: Tensor, bias: Tensor | None = None, unfold: Unfold = SAME) -> Sum:
+        """This, and a shortcut shaped like it once `unfold` has spread it, and the shortcut's own bias."""
         if self._shortcut is not None:
             self.whole()
+        if bias is not None:
+            self._bias = bias if self._bias is None else self._bias + bias
         self._shortcut, self._unfold = shortcut, unfold
         return self
 

@@ -7,7 +7,7 @@ looked at by cross attention in some of its blocks (OmniAvatar, arXiv:2506.18866
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Self
@@ -64,6 +64,17 @@ class AudioProjection(nn.Module):
         return self.norm(tokens.unflatten(-1, (self.config.tokens, -1)))
 
 
+Owed = tuple[Tensor, Tensor]
+"""What a block leaves to be added to the residual stream, and its gate: the next norm adds it in the same pass."""
+
+
+def pay_and_norm(x: Tensor, owed: Owed | None, scale: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Add what is owed to the residual stream; returns it and its modulated norm."""
+    if owed is None:
+        return x, norm_modulate(x, scale, shift, eps)
+    return add_norm_modulate(x, *owed, scale, shift, eps)
+
+
 class FeedForward(nn.Sequential):
     """Two layers with GELU between; a sequence so that its weights have the names of Wan's."""
 
@@ -101,6 +112,7 @@ class Block(nn.Module):
     def forward(
         self,
         x: Tensor,
+        owed: Owed | None,
         modulation: Tensor,
         angles: Angles,
         text: KeysValues | None,
@@ -108,10 +120,14 @@ class Block(nn.Module):
         layer: int,
         memory: Memory | None,
         mask: Tensor | None,
-    ) -> Tensor:
-        """Transform (batch, tokens, dim) by a modulation (batch, groups, 6, dim); see `VideoDiT.forward` too."""
+    ) -> tuple[Tensor, Owed]:
+        """Transform (batch, tokens, dim) by a modulation (batch, groups, 6, dim); see `VideoDiT.forward` too.
+
+        Returns:
+            The residual stream, and what is still to be added to it.
+        """
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unbind(2)
-        h = norm_modulate(x, scale1, shift1, self.eps)
+        x, h = pay_and_norm(x, owed, scale1, shift1, self.eps)
         y, gate = self.self_attn(h, angles, layer, memory, mask), gate1
         if text is not None:
             x, h = self._add_and_norm(x, y, gate, self.cross_norm)
@@ -120,7 +136,15 @@ class Block(nn.Module):
             x, h = self._add_and_norm(x, y, gate, self.audio_norm)
             y, gate = self.audio_attn(h, audio), None
         x, h = add_norm_modulate(x, y, gate, scale2, shift2, self.eps)
-        return gated_residual(x, self.ffn(h), gate2)
+        return x, (self.ffn(h), gate2)
+
+    def remember(
+        self, x: Tensor, owed: Owed | None, modulation: Tensor, angles: Angles, layer: int, memory: Memory
+    ) -> None:
+        """Only store the keys and values: all that later frames need of the last block."""
+        shift, scale, *_ = modulation.unbind(2)
+        _, h = pay_and_norm(x, owed, scale, shift, self.eps)
+        self.self_attn.remember(h, angles, layer, memory)
 
     def _add_and_norm(
         self, x: Tensor, y: Tensor, gate: Tensor | None, norm: nn.LayerNorm | None
@@ -142,10 +166,10 @@ class Head(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
         self.head = nn.Linear(config.dim, prod(config.patch_size) * config.out_channels)
 
-    def forward(self, x: Tensor, time: TimeEmbedding) -> Tensor:
+    def forward(self, x: Tensor, owed: Owed | None, time: TimeEmbedding) -> Tensor:
         """Map (batch, tokens, dim) to (batch, tokens, patch * out_channels)."""
         shift, scale = (self.modulation + time.features.unsqueeze(2)).unbind(2)
-        return self.head(norm_modulate(x, scale, shift, self.eps))
+        return self.head(pay_and_norm(x, owed, scale, shift, self.eps)[1])
 
 
 class VideoDiT(nn.Module):
@@ -250,13 +274,40 @@ class VideoDiT(nn.Module):
             The velocity, (batch, out_channels, frames, height, width), float32.
         """
         frames, height, width = latents.shape[2:]
-        x = self._patchify(latents)
-        # All blocks at once: (layers, batch, groups, 6, dim).
+        x, owed, _ = self._blocks(self.blocks, latents, time, angles, conditions, memory, mask)
+        return self._unpatchify(self.head(x, owed, time), frames, height, width)
+
+    def remember(
+        self,
+        latents: Tensor,
+        time: TimeEmbedding,
+        angles: Angles,
+        conditions: Conditions,
+        memory: Memory,
+        mask: Tensor | None = None,
+    ) -> None:
+        """As `forward`, for what it leaves in the memory alone: nothing is predicted."""
+        *earlier, last = self.blocks
+        x, owed, modulations = self._blocks(earlier, latents, time, angles, conditions, memory, mask)
+        last.remember(x, owed, modulations[-1], angles, len(earlier), memory)
+
+    def _blocks(
+        self,
+        blocks: Iterable[Block],
+        latents: Tensor,
+        time: TimeEmbedding,
+        angles: Angles,
+        conditions: Conditions,
+        memory: Memory | None,
+        mask: Tensor | None,
+    ) -> tuple[Tensor, Owed | None, Tensor]:
+        """Through some blocks, from the first on; also returns the modulations (layers, batch, groups, 6, dim)."""
+        x, owed = self._patchify(latents), None
         modulations = torch.stack([block.modulation for block in self.blocks]).unsqueeze(1) + time.modulation
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(blocks):
             text, audio = conditions.text.get(layer), conditions.audio.get(layer)
-            x = block(x, modulations[layer], angles, text, audio, layer, memory, mask)
-        return self._unpatchify(self.head(x, time), frames, height, width)
+            x, owed = block(x, owed, modulations[layer], angles, text, audio, layer, memory, mask)
+        return x, owed, modulations
 
     def _patchify(self, latents: Tensor) -> Tensor:
         """Cut latents into tokens and embed them: the strided convolution as one matrix product."""

@@ -97,7 +97,7 @@ class DecoderStage(nn.Module):
             y = block(y, cache)
         if self.resample is not None:
             y = self.resample(y, cache, first)
-        return y if self.around is None else y.plus(x.whole(), unfolding(*self.around, first))
+        return y if self.around is None else y.plus(x.whole(), unfold=unfolding(*self.around, first))
 
 
 class Decoder(nn.Module):

@@ -33,12 +33,15 @@ class ResidualBlock(nn.Module):
         self.norm2 = ChannelNorm(out_channels, 3)
         self.conv2 = CausalConv3d(out_channels, out_channels, (3, 3, 3), frames)
         same = in_channels == out_channels
-        self.shortcut = nn.Identity() if same else nn.Conv3d(in_channels, out_channels, 1)
+        self.shortcut = None if same else nn.Conv3d(in_channels, out_channels, 1)
 
     def forward(self, x: Sum, cache: FeatureCache | None) -> Sum:
         """Map (batch, in_channels, t, h, w) to (batch, out_channels, t, h, w)."""
         y = self.conv1(x, cache, norm=self.norm1.gamma, keep=True)
-        return self.conv2(y, cache, norm=self.norm2.gamma).plus(self.shortcut(x.whole()))
+        y = self.conv2(y, cache, norm=self.norm2.gamma)
+        if self.shortcut is None:
+            return y.plus(x.whole())
+        return y.plus(F.conv3d(x.whole(), self.shortcut.weight), self.shortcut.bias)
 
 
 class FrameAttention(nn.Module):
@@ -53,7 +56,7 @@ class FrameAttention(nn.Module):
     def forward(self, x: Sum) -> Sum:
         """Map (batch, channels, t, h, w) to the same shape."""
         whole = x.whole()
-        return Sum(whole + each_frame(self._attend, whole))
+        return Sum(each_frame(self._attend, whole)).plus(whole)
 
     def _attend(self, frames: Tensor) -> Tensor:
         """Attention over (n, channels, h, w), the pointwise convolutions as matrix products over channels."""
