@@ -30,6 +30,7 @@ BUILT_IN = (
     "llama",
     "kokoro",
     "portrait",
+    "video_engine",
     "file",
     "web",
     "client_event",

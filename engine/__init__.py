@@ -50,11 +50,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    try:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        from animacy.engine.errors import EngineError
+    from animacy.engine.errors import needing_torch
 
-        raise EngineError("the GPU engine needs PyTorch", "pip install 'animacy[engine]'") from error
+    with needing_torch():
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

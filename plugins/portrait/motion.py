@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from animacy.core.video.contract import CharacterState
+from animacy.core.video.speech_queue import Slot
 from animacy.plugins.portrait.idle import Blinks, Follower, Gaze, Gesture, Wander
 from animacy.plugins.portrait.pose import Mouth, Pose
 from animacy.plugins.portrait.speech import CHANNELS, JAW, SoundReader, mouth_at
-from animacy.plugins.portrait.speech_queue import Slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,13 @@ import cv2
 from animacy.core.shared import Share
 from animacy.core.threads import worker
 from animacy.core.video.contract import CharacterState, Portrait, RenderedChunk, RGBFrame, VideoFormat, Viseme
+from animacy.core.video.speech_queue import Slot, SpeechQueue
 from animacy.plugins.portrait.motion import Director
 from animacy.plugins.portrait.pose import Mouth, Pose
 from animacy.plugins.portrait.render import Painter
 from animacy.plugins.portrait.scene import Scene, build_scene
 from animacy.plugins.portrait.settings import PortraitSettings
-from animacy.plugins.portrait.speech_queue import Slot, SpeechQueue
+from animacy.plugins.portrait.speech import REACH
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ class PortraitRenderer:
         """Analyse the portrait and make ready to draw. Raises InputError when no face is found and none is given."""
         self._output = output
         self._pool = worker("portrait")
-        self._queue = SpeechQueue(output.sample_rate, output.samples_per_frame)
+        slot = output.samples_per_frame
+        self._queue = SpeechQueue(output.sample_rate, slot, ahead=slot // 2, reach=REACH)
         settings = self._settings
         self._director = Director(output.fps, output.sample_rate, settings.seed, settings.motion, settings.blink)
         self._scene = Share(
@@ -100,7 +102,7 @@ class PortraitRenderer:
         while not self._closed:
             slot = queue.take()
             state = self._state
-            if len(slot.heard):
+            if slot.speech:
                 state = CharacterState.SPEAKING
             elif state is CharacterState.SPEAKING and not queue.speaking:
                 state = CharacterState.LISTENING  # the turn is over, whatever was announced

@@ -8,7 +8,7 @@ import os
 import pytest
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
-NEEDS_NO_TORCH = {"test_config.py"}
+NEEDS_NO_TORCH = {"test_audio.py", "test_config.py"}
 
 if HAS_TORCH:
     import torch

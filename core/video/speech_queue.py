@@ -1,7 +1,8 @@
-"""Speech waiting to be spoken: samples and visemes by turn, handed out a frame's slot at a time."""
+"""Speech waiting to be spoken: samples and visemes by turn, handed out a slot at a time."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animacy.core.video.contract import Viseme
-from animacy.plugins.portrait.speech import REACH
 
 MAX_SECONDS = 600.0
 """Speech that may wait. A turn is far shorter; what comes beyond is refused, so that memory stays bounded."""
+WAIT_SECONDS = 0.25
+"""How long less than a slot's worth waits for the rest of it, rather than tear a word."""
 
 
 @dataclass(slots=True)
@@ -28,27 +30,39 @@ class _Turn:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The sound of one frame, and what is known around it.
+    """The sound of one slot, and what is known around it.
 
     pcm: bytes of exactly one slot. turn: None in silence. time: seconds of the turn at the slot's middle. visemes:
-    those near it, None where the sound must tell. heard: samples (-1 to 1) from the slot's first one to a little
-    after its end. speech: samples of the slot that are speech, the rest is padding.
+    those near it, None where the sound must tell. ahead: bytes of the speech after it, as far as it is known. speech:
+    samples of the slot that are speech, the rest is padding.
     """
 
     pcm: bytes
     turn: int | None = None
     time: float = 0.0
     visemes: Sequence[Viseme] | None = None
-    heard: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    ahead: bytes = b""
     speech: int = 0
+
+    @property
+    def heard(self) -> NDArray[np.float32]:
+        """The speech, -1 to 1, from the slot's first sample to a little after its end."""
+        return np.asarray(np.frombuffer(self.pcm[: 2 * self.speech] + self.ahead, "<i2") / 32768, np.float32)
 
 
 class SpeechQueue:
-    """One producer and one consumer, both on the event loop."""
+    """One producer and one consumer, both on the event loop.
 
-    def __init__(self, sample_rate: int, samples_per_frame: int) -> None:
-        self._rate = sample_rate
-        self._slot = samples_per_frame
+    Parameters:
+        sample_rate: of the speech, in Hz.
+        slot: samples handed out at a time.
+        ahead: samples after a slot that are shown along with it.
+        reach: seconds around a slot's middle within which its visemes lie.
+    """
+
+    def __init__(self, sample_rate: int, slot: int, ahead: int = 0, reach: float = 0.0) -> None:
+        self._rate, self._slot, self._ahead, self._reach = sample_rate, slot, ahead, reach
+        self._patience = math.ceil(WAIT_SECONDS * sample_rate / slot)
         self._turns: list[_Turn] = []
         self._newest = -1
         self._dropped = -1
@@ -92,7 +106,7 @@ class SpeechQueue:
         return bool(self._turns)
 
     def take(self) -> Slot:
-        """The next frame's slot."""
+        """The next slot."""
         while self._turns and self._turns[0].ended and not self._turns[0].samples:
             self._turns.pop(0)
         if not self._turns:
@@ -100,22 +114,22 @@ class SpeechQueue:
         turn, size = self._turns[0], 2 * self._slot
         ready = len(turn.samples)
         # Too little for a slot: wait for the rest rather than tear a word, but not for ever.
-        if ready == 0 or (ready < size and not turn.ended and self._waited < 6):
+        if ready == 0 or (ready < size and not turn.ended and self._waited < self._patience):
             self._waited += 1 if ready else 0
             return Slot(bytes(size), turn.number, turn.taken / self._rate - 1.0, ())
         self._waited = 0
-        view = bytes(turn.samples[: size + self._slot])
+        view = bytes(turn.samples[: size + 2 * self._ahead])
         del turn.samples[:size]
         pcm = view[:size]
         middle = turn.taken + self._slot / 2
         time = middle / self._rate
         first = turn.taken
         turn.taken += len(pcm) // 2
-        near = [v for v in turn.visemes if v.end > time - REACH and v.start < time + REACH]
-        turn.visemes = [v for v in turn.visemes if v.end > time - 2 * REACH]
+        near = [v for v in turn.visemes if v.end > time - self._reach and v.start < time + self._reach]
+        turn.visemes = [v for v in turn.visemes if v.end > time - 2 * self._reach]
         timed = self._timed(turn, first) or any(v.start <= time <= v.end for v in near)
-        heard = np.asarray(np.frombuffer(view, "<i2") / 32768, np.float32)
-        return Slot(pcm + bytes(size - len(pcm)), turn.number, time, near if timed else None, heard, len(pcm) // 2)
+        padded = pcm + bytes(size - len(pcm))
+        return Slot(padded, turn.number, time, near if timed else None, view[size:], len(pcm) // 2)
 
     def _turn(self, number: int) -> _Turn | None:
         """The open turn of this number, begun if it is new; None when it is over."""
