@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,13 +20,6 @@ class Running:
 
     url: str
     process: subprocess.Popen[str]
-
-
-def in_few_words(recipe: Path, folder: Path) -> Path:
-    """The recipe in a copy of its folder, with short answers."""
-    copy = Path(shutil.copytree(recipe.parent, folder / recipe.parent.name)) / recipe.name
-    copy.write_text(recipe.read_text() + "\nlimits: {max_answer_tokens: 32}\n")
-    return copy
 
 
 @contextlib.contextmanager

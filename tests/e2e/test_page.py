@@ -14,7 +14,7 @@ pytest.importorskip("playwright", reason="playwright drives the browser: pip ins
 from playwright.async_api import Page
 
 from tests.e2e.browser import CHROMIUM, WITHOUT, Browser, chromium, recording
-from tests.e2e.server import Running, animacy_run, in_few_words
+from tests.e2e.server import Running, animacy_run
 
 pytestmark = [
     pytest.mark.realtime,
@@ -32,9 +32,9 @@ QUIET = 0.004
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory):
+async def server():
     """One server for all pages."""
-    context = animacy_run(in_few_words(IRIS, tmp_path_factory.mktemp("recipes")), "--port", "0")
+    context = animacy_run(IRIS, "--port", "0")
     running = await asyncio.to_thread(context.__enter__)
     yield running
     await asyncio.to_thread(context.__exit__, None, None, None)
@@ -80,7 +80,7 @@ def mouth_follows_voice(pieces: list) -> tuple[float, float]:
 async def test_a_conversation_of_three_turns(server, tmp_path, connection):
     """Greeting, two spoken questions and a written one: heard, seen, captioned, and not a word in the console."""
     questions = [QUESTIONS / "01.flac", QUESTIONS / "02.flac"]
-    microphone = recording(tmp_path / "microphone.wav", 9.0, questions[0], 12.0, questions[1], 90.0)
+    microphone = recording(tmp_path / "microphone.wav", 9.0, questions[0], 20.0, questions[1], 90.0)
     async with chromium(microphone) as browser:
         page = browser.page
         await start(browser, server, f"?connection={connection}")
