@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
 PAGE := plugins/web/client
-.PHONY: setup demo film test lint bench page schemas clean
+ENGINE := $(VENV)/engine
+.PHONY: setup demo film test test-engine test-rest test-realtime lint bench page schemas clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) tools/setup.py $(VENV)
+	touch $@
+
+$(ENGINE)/.ready: $(VENV)/.ready
+	$(PYTHON) tools/setup.py $(VENV) --engine
 	touch $@
 
 demo: setup
@@ -22,8 +27,18 @@ film: setup
 		--report $(OUT)/report.json --waterfall $(OUT)/waterfall.png --sheet $(OUT)/contact-sheet.png
 	@echo "Look at $(OUT)/answer.mp4, $(OUT)/waterfall.png and $(OUT)/contact-sheet.png"
 
-test: setup lint
-	$(BIN)/python -m pytest
+# What lives in real time has the machine to itself; it runs even when something before it has failed.
+test: setup
+	$(MAKE) -k -j2 test-engine test-rest; before=$$?; $(MAKE) test-realtime && test $$before = 0
+
+test-engine: $(ENGINE)/.ready
+	$(ENGINE)/bin/python -m pytest tests/engine
+
+test-rest: lint
+	$(BIN)/python -m pytest --ignore tests/engine -m "not realtime" -n 2 --dist loadfile --no-loadscope-reorder
+
+test-realtime: setup
+	$(BIN)/python -m pytest --ignore tests/engine -m realtime
 
 lint: setup
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from animacy.core.models import packaged, packaged_names
 from animacy.core.plugins import Plugins
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,18 @@ def picture(tmp_path: Path) -> Path:
     pixels = np.linspace(0, 255, 320 * 240 * 3, dtype=np.uint8).reshape(240, 320, 3)
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own: the models of the real one, and nothing that was computed with them."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    for model in map(packaged, packaged_names()):
+        if model.folder.exists():
+            (folder / model.folder.name).symlink_to(model.folder)
+    monkeypatch.setenv("ANIMACY_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

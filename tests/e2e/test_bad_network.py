@@ -13,6 +13,7 @@ from tests.e2e.network import SERVER, bad_network, missing
 from tests.e2e.server import animacy_run
 
 
+@pytest.mark.realtime
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_it_still_converses():
     """Every question is understood and answered, and no sound is lost; the picture gives way instead."""

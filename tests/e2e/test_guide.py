@@ -23,6 +23,7 @@ from tests.e2e.server import Running, animacy_run
 from tests.e2e.test_page import hear_out, start
 
 pytestmark = [
+    pytest.mark.realtime,
     pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT),
     pytest.mark.asyncio(loop_scope="module"),
 ]

@@ -17,6 +17,7 @@ from tests.e2e.browser import CHROMIUM, WITHOUT, Browser, chromium, recording
 from tests.e2e.server import Running, animacy_run
 
 pytestmark = [
+    pytest.mark.realtime,
     pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT),
     pytest.mark.asyncio(loop_scope="module"),
 ]

@@ -21,7 +21,7 @@ if HAS_TORCH:
 
 class LeftOut(pytest.Module):
     def collect(self):
-        pytest.skip("the engine's tests need PyTorch: pip install 'animacy[engine-test]'", allow_module_level=True)
+        pytest.skip("the engine's tests need PyTorch: make test-engine", allow_module_level=True)
 
 
 def pytest_pycollect_makemodule(module_path, parent):
@@ -32,4 +32,4 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 @pytest.fixture
 def diffusers():
-    return pytest.importorskip("diffusers", reason="needs diffusers: pip install 'animacy[engine-test]'")
+    return pytest.importorskip("diffusers", reason="needs diffusers: make test-engine")

@@ -65,6 +65,7 @@ def test_understands_a_sentence(recogniser):
     assert found.no_speech < 0.2 and found.score > -0.5
 
 
+@pytest.mark.realtime
 def test_short_context_is_quick(recogniser):
     samples = speech("amiable")
     times = []
@@ -169,6 +170,7 @@ async def test_a_late_result_waits_for_the_rest_of_the_turn(service):
     assert "young man" in frame.text and frame.text.endswith("He might even have been made amiable himself.")
 
 
+@pytest.mark.realtime
 async def test_the_loop_stays_free_while_whisper_works(service):
     longest = 0.0
 

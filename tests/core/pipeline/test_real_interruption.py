@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from pipecat.frames.frames import LLMMessagesAppendFrame
 
 from animacy.core.film import read_audio
@@ -18,13 +20,39 @@ from animacy.plugins.llama.runtime import Runtime
 from tests.conftest import QUESTIONS, RECIPES
 from tests.core.pipeline.studio import MICROPHONE_RATE, ToldSTT, conversation, until
 
+pytestmark = pytest.mark.realtime
+
 LONG = "Tell me everything you know about the sea, in three long sentences."
 SHORT = "What is the sea?"
 
 
+def iris(plugins, **limits):
+    loaded = load_recipe(RECIPES / "iris" / "recipe.yaml", plugins)
+    limited = loaded.recipe.limits.model_copy(update=limits)
+    return dataclasses.replace(loaded, recipe=loaded.recipe.model_copy(update={"limits": limited}))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def models(plugins):
+    """Keeps the models loaded from test to test."""
+    made = Products(iris(plugins), lambda _: None)
+    await made.load()
+    yield
+    await made.close()
+
+
 @pytest.fixture
-async def products(plugins):
-    made = Products(load_recipe(RECIPES / "iris" / "recipe.yaml", plugins), lambda _: None)
+async def products(plugins, models):
+    made = Products(iris(plugins), lambda _: None)
+    await made.load()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def brief(plugins, models):
+    """The same, with short answers."""
+    made = Products(iris(plugins, max_answer_tokens=24), lambda _: None)
     await made.load()
     yield made
     await made.close()
@@ -87,10 +115,10 @@ async def test_nothing_is_computed_after_an_interruption_that_nobody_answers(pro
         assert before["tokens"] > 0 and before["windows"] > 0
 
 
-async def test_a_backchannel_disturbs_neither_the_answer_nor_what_is_thought_ahead(products, work):
+async def test_a_backchannel_disturbs_neither_the_answer_nor_what_is_thought_ahead(brief, work):
     """The next question is thought about while it is asked, as if nobody had said "mhm" before."""
     stt = ToldSTT(["Mm-hmm.", "How deep is it?"], delay=0.8)
-    async with conversation(stt=stt, llm=products.llm, tts=products.tts) as scene:
+    async with conversation(stt=stt, llm=brief.llm, tts=brief.tts) as scene:
         await scene.worker.queue_frame(LLMMessagesAppendFrame([{"role": "user", "content": SHORT}], run_llm=True))
         await until(lambda: len(scene.room.words) >= 2, seconds=60)
         scene.microphone.say(voice(0.35))

@@ -30,10 +30,11 @@ class Live:
 
 @pytest.fixture(scope="session")
 def iris() -> LoadedRecipe:
-    """Iris in a small picture: the same work, less of it."""
+    """Iris in a small picture and in few words: the same work, less of it."""
     loaded = load_recipe(RECIPES / "iris" / "recipe.yaml", Plugins().load())
     video = loaded.recipe.video.model_copy(update={"width": 640, "height": 360})
-    return dataclasses.replace(loaded, recipe=loaded.recipe.model_copy(update={"video": video}))
+    limits = loaded.recipe.limits.model_copy(update={"max_answer_tokens": 32})
+    return dataclasses.replace(loaded, recipe=loaded.recipe.model_copy(update={"video": video, "limits": limits}))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -19,7 +19,7 @@ from animacy.plugins.web.protocol import MAX_BINARY, CloseCode
 from animacy.plugins.web.server import MAX_JUNK
 from tests.plugins.web.conftest import serving
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.realtime, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def until(condition, seconds: float = 15.0) -> None:
@@ -49,7 +49,7 @@ async def test_a_conversation(live, question):
     async with HeadlessClient(live.url, audio=("opus",)) as client:
         assert client.welcome["character"]["name"] == "Iris"
         assert client.welcome["resumed"] is False
-        await client.silence(1.0)
+        await client.hear_out()
         greeted = " ".join(m.data["text"] for m in client.messages if m.type == "caption")
         assert "Iris" in greeted and "museum" in greeted
         answer = await client.ask(question)

@@ -50,6 +50,8 @@ from animacy.plugins.web.rtc.playout import Playout
 from animacy.plugins.web.rtc.transport import RtcTransport
 from tests.core.test_runner import Card
 
+pytestmark = pytest.mark.realtime
+
 DATA = Path(__file__).parents[2] / "data"
 VIDEO = VideoFormat(160, 120, 24, 24_000)
 SLOT = 90_000 // 24
