@@ -27,7 +27,10 @@ GROUP = "animacy"
 LOAD_VARIABLE = "ANIMACY_LOAD_PLUGINS"
 BUILT_IN = (
     "whisper",
+    "deepgram",
     "llama",
+    "openai_compatible",
+    "langchain",
     "kokoro",
     "portrait",
     "file",

@@ -23,7 +23,7 @@ from animacy.core.pipeline.frames import GroundedContextFrame
 from animacy.core.provider import CharacterContext
 from animacy.core.tools.contract import Tool
 from animacy.plugins.openai_compatible import OpenAICompatibleSettings, llm_providers
-from tests.plugins.wire import Answer, chat_server
+from tests.wire.openai import Answer, chat_server
 
 KEY = "sk-very-secret"
 
