@@ -32,6 +32,7 @@ BUILT_IN = (
     "openai_compatible",
     "langchain",
     "kokoro",
+    "cartesia",
     "portrait",
     "file",
     "web",

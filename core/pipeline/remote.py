@@ -100,8 +100,3 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
         except (ValueError, TypeError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def backoff(attempt: int, shortest: float = 0.25, longest: float = 8.0) -> float:
-    """Seconds before the attempt (counted from 1) that follows a failure: twice as long each time."""
-    return min(longest, shortest * 2.0 ** min(attempt - 1, 16))

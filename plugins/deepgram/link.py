@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from deepgram.listen.v1.socket_client import AsyncV1SocketClient
@@ -11,7 +10,7 @@ from deepgram.listen.v1.types import ListenV1Results
 from loguru import logger
 from websockets.exceptions import ConnectionClosed
 
-from animacy.core.pipeline.remote import RemoteError, backoff
+from animacy.core.pipeline.connected import Told, stay_connected
 from animacy.plugins.deepgram.backlog import Backlog
 from animacy.plugins.deepgram.server import Server
 
@@ -21,11 +20,7 @@ PIECE = 8_192
 KEEP_ALIVE_SECONDS = 4.0
 """A connection without sound is closed by the server after ten."""
 
-STABLE_SECONDS = 5.0
-"""A connection that lasted so long was a good one: the attempts are counted anew."""
-
 Heard = Callable[[ListenV1Results], Awaitable[None]]
-Told = Callable[[str, RemoteError], Awaitable[None]]
 
 
 class Link:
@@ -65,31 +60,13 @@ class Link:
 
     async def run(self) -> None:
         """Keep connected until cancelled. Raises RemoteError when it is of no use to try again."""
-        failures = 0
-        while True:
-            connected_at: float | None = None
-            error: BaseException | None = None
-            try:
-                async with self._server.connect(self._rate) as connection:
-                    connected_at = time.monotonic()
-                    await self._converse(connection)
-            except Exception as failure:  # the SDK and the libraries below it raise whatever a network leads to
-                error = failure
-            if connected_at is None:
-                failures += 1
-                trouble = self._server.explain(error or ConnectionError())
-            else:
-                failures = 1 if time.monotonic() - connected_at >= STABLE_SECONDS else failures + 1
-                trouble = self._server.explain_end(error)
-            await self._recover(trouble, failures)
-
-    async def _recover(self, trouble: RemoteError, failures: int) -> None:
-        """Wait before the next attempt, or raise."""
-        if trouble.lasts or failures >= self._attempts:
-            raise trouble
-        seconds = backoff(failures) if trouble.retry_after is None else trouble.retry_after
-        await self._told(f"{trouble.args[0]}; trying again in {seconds:.3g} s", trouble)
-        await asyncio.sleep(seconds)
+        await stay_connected(
+            self._server,
+            lambda: self._server.connect(self._rate),
+            self._converse,
+            self._told,
+            attempts=self._attempts,
+        )
 
     async def _converse(self, connection: AsyncV1SocketClient) -> None:
         """Send and hear until the connection ends."""

@@ -6,15 +6,12 @@ requests".
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
 from deepgram.listen.v1.types import ListenV1Results
 from loguru import logger
 from pipecat.frames.frames import (
-    CancelFrame,
-    EndFrame,
     Frame,
     InterimTranscriptionFrame,
     StartFrame,
@@ -30,8 +27,8 @@ from pipecat.services.stt_service import STTService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 
+from animacy.core.pipeline.connected import Connected
 from animacy.core.pipeline.frames import ForeseenTranscriptFrame, ResumeFrame
-from animacy.core.pipeline.remote import RemoteError
 from animacy.core.shared import Share
 from animacy.plugins.deepgram import DeepgramSettings
 from animacy.plugins.deepgram.link import Link
@@ -44,7 +41,7 @@ PAUSE_SECONDS = 0.1
 """Sound behind the last word from which on it may have been the last."""
 
 
-class DeepgramSTT(STTService):
+class DeepgramSTT(Connected, STTService):
     """Sends all sound on as it comes, and passes on what is understood: interim words, and final ones.
 
     When the VAD hears a pause, the server is asked to make final what it has, so that a turn need not wait.
@@ -55,15 +52,14 @@ class DeepgramSTT(STTService):
     """
 
     def __init__(self, settings: DeepgramSettings, language: str) -> None:
+        server = Server(settings, language)
         super().__init__(
-            settings=STTSettings(model=settings.model, language=language), ttfs_p99_latency=DEEPGRAM_TTFS_P99
+            checked=Share(("deepgram", settings, language), lambda: server.check(CHECK_RATE)),
+            settings=STTSettings(model=settings.model, language=language),
+            ttfs_p99_latency=DEEPGRAM_TTFS_P99,
         )
-        self._chosen, self._language = settings, language
-        self._server = server = Server(settings, language)
-        # Whoever talks with the character next need not knock again.
-        self._checked: Share[None] = Share(("deepgram", settings, language), lambda: server.check(CHECK_RATE))
+        self._chosen, self._language, self._server = settings, language, server
         self._link: Link | None = None
-        self._running: asyncio.Task[None] | None = None
         self._said: list[str] = []  # final words of the turn
         self._any = False  # words since the voice began
         self._foreseen = ""
@@ -71,10 +67,6 @@ class DeepgramSTT(STTService):
     def can_generate_metrics(self) -> bool:
         """Time from the end of speech to its text, and seconds of sound, are reported."""
         return True
-
-    async def load(self) -> None:
-        """See whether the server is there and takes the key and the settings. Raises RemoteError."""
-        await self._checked.load()
 
     async def start(self, frame: StartFrame) -> None:
         """Connect."""
@@ -86,25 +78,9 @@ class DeepgramSTT(STTService):
                 kept_seconds=self._chosen.kept_seconds,
                 attempts=self._chosen.attempts,
                 heard=self._hear,
-                told=self._tell,
+                told=self.told,
             )
-            self._running = self.create_task(self._run(self._link), "deepgram")
-
-    async def stop(self, frame: EndFrame) -> None:
-        """Hang up."""
-        await super().stop(frame)
-        await self._hang_up()
-
-    async def cancel(self, frame: CancelFrame) -> None:
-        """Hang up."""
-        await super().cancel(frame)
-        await self._hang_up()
-
-    async def cleanup(self) -> None:
-        """Hang up. May be called twice."""
-        await super().cleanup()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
-        await self._hang_up()
-        self._checked.release()
+            self._hold_connection(self._link.run())
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Send sound; what is understood comes by itself."""
@@ -124,20 +100,6 @@ class DeepgramSTT(STTService):
         elif isinstance(frame, UserStoppedSpeakingFrame | ResumeFrame):
             self._said.clear()  # the turn is over, or it was none
             self._foreseen = ""
-
-    async def _run(self, link: Link) -> None:
-        try:
-            await link.run()
-        except RemoteError as error:
-            await self.push_error(str(error), exception=error, category=error.category, force_treat_as_permanent=True)
-
-    async def _hang_up(self) -> None:
-        running, self._running = self._running, None
-        if running is not None:
-            await self.cancel_task(running)
-
-    async def _tell(self, message: str, trouble: RemoteError) -> None:
-        await self.push_error(message, category=trouble.category)
 
     async def _hear(self, message: ListenV1Results) -> None:
         result = _read(message)
