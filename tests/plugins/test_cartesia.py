@@ -26,7 +26,9 @@ from pipecat.tests.utils import SleepFrame, run_test
 from animacy.core.errors import AnimacyError, RecipeError
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.provider import CharacterContext
+from animacy.core.video.contract import Viseme
 from animacy.plugins.cartesia import CartesiaSettings, tts_providers
+from animacy.plugins.cartesia.mouth import Mouth
 from tests.conftest import animacy
 from tests.core.pipeline.studio import conversation, until
 from tests.wire.cartesia import Manner, cartesia_server
@@ -119,6 +121,14 @@ async def test_phonemes_move_the_mouth_whether_they_come_before_their_sound_or_a
     ]
     pcm = np.concatenate([np.frombuffer(f.audio, "<i2") for f in down if isinstance(f, TTSAudioRawFrame)])
     assert not pcm[: RATE // 10].any() and abs(pcm[RATE // 10 :]).max() > 7000
+
+
+def test_sound_whose_phonemes_are_known_is_not_held_back():
+    mouth, tenth = Mouth(RATE, waits=True), bytes(2 * RATE // 10)
+    assert list(mouth.phonemes([("m", 0.0, 0.1)])) == []
+    assert [speech.visemes for speech in mouth.sound(tenth)] == [(Viseme("PP", 0.0, 0.1),)]
+    assert list(mouth.sound(tenth)) == []
+    assert [speech.visemes for speech in mouth.sound(tenth)] == [None]  # nothing is known of the one before
 
 
 async def test_without_visemes_the_sound_is_not_held_back():
