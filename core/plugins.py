@@ -36,6 +36,7 @@ BUILT_IN = (
     "portrait",
     "file",
     "web",
+    "daily",
     "client_event",
     "page_actions",
     "backend_rpc",
