@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,8 +34,8 @@ from animacy.plugins.daily.call import Call
 from animacy.plugins.daily.rooms import Room, Rooms
 
 LABEL = "animacy"
-QUEUED_CHUNKS = 24
-"""A second of pictures and sound that may wait for the camera."""
+QUEUED_CHUNKS = 3
+"""Pictures that may wait for the camera; more would no longer fit their sound."""
 
 
 class DailyTransport:
@@ -65,7 +66,8 @@ class DailyTransport:
         self._room = await self._rooms.take()
         self._call = Call(video, self._character.input_sample_rate, self._ears.take_message)
         await self._call.join(self._room, self._character.name, self._settings.join_seconds)
-        logger.info(f"{self._character.name} waits in {self._room.url}")
+        # Whoever started this must learn where to go, however little is logged.
+        print(f"{self._character.name} waits in {self._room.url}", file=sys.stderr)
         if self._settings.transcription:
             self._call.start_transcription()
         self._ears.listen_to(self._call)
@@ -169,7 +171,8 @@ class _Stage(FrameProcessor):
         await super().process_frame(frame, direction)
         if isinstance(frame, CharacterChunkFrame):
             if frame.chunk is not None:
-                if self._chunks.full():
+                self._call.say(frame.chunk.pcm)
+                if self._chunks.full():  # a camera that is too slow leaves pictures out, and never sound
                     self._chunks.get_nowait()
                 self._chunks.put_nowait(frame.chunk)
             return
@@ -196,7 +199,6 @@ class _Stage(FrameProcessor):
         while True:
             chunk = await self._chunks.get()
             began = loop.time()
-            self._call.say(chunk.pcm)
             for index, frame in enumerate(chunk.frames):
                 await asyncio.sleep(max(0.0, began + index / self._video.fps - loop.time()))
                 await loop.run_in_executor(self._pen, self._show, frame)

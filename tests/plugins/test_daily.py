@@ -118,7 +118,7 @@ async def call():
 async def test_pictures_and_sound_go_to_the_native_devices(call):
     frame = np.full((VIDEO.height, VIDEO.width, 3), 200, np.uint8)
     chunks = [CharacterChunkFrame(RenderedChunk(i, [frame], bytes(2000), 1)) for i in range(5)]
-    _, up = await run_test(_Stage(call, VIDEO), frames_to_send=[*chunks, SleepFrame(0.2)])
+    _, up = await run_test(_Stage(call, VIDEO), frames_to_send=[f for c in chunks for f in (c, SleepFrame(0.04))])
     assert any(isinstance(sent, OutputTransportReadyFrame) for sent in up)
     assert (call.pictures, call.samples) == (5, 5000)
 
