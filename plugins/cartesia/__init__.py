@@ -12,7 +12,6 @@ from animacy.core.hookspecs import hookimpl
 from animacy.core.provider import CharacterContext, Provider, Settings
 
 INSTALL = "pip install 'animacy[cartesia]'"
-CLOUD = "https://api.cartesia.ai"
 
 
 class CartesiaSettings(Settings):
@@ -26,7 +25,9 @@ class CartesiaSettings(Settings):
     volume: float | None = Field(None, ge=0.5, le=2.0, description="loudness; the voice's own when left out")
     emotion: str | None = Field(None, min_length=1, description='such as "content" or "excited"')
     visemes: bool = Field(True, description="ask for the times of phonemes, which move the mouth")
-    base_url: str = Field(CLOUD, pattern=r"^https?://[^/@\s]+/?$", description="where the server is")
+    base_url: str = Field(
+        "https://api.cartesia.ai", pattern=r"^https?://[^/@\s]+/?$", description="where the server is"
+    )
     attempts: int = Field(6, ge=1, le=100, description="connections that may fail one after the other")
 
 

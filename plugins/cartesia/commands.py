@@ -18,13 +18,14 @@ VARIABLE = "CARTESIA_API_KEY"
 cartesia_app = typer.Typer(help="About Cartesia's voices.", no_args_is_help=True)
 
 BaseUrl = Annotated[str, typer.Option(help="Where the server is.")]
+CLOUD = "https://api.cartesia.ai"
 
 
 @cartesia_app.command("voices")
 def list_voices(
     query: Annotated[str, typer.Argument(help="Words of a name or description.")] = "",
     limit: Annotated[int, typer.Option(help="How many at most.", min=1, max=100)] = 20,
-    base_url: BaseUrl = "https://api.cartesia.ai",
+    base_url: BaseUrl = CLOUD,
 ) -> None:
     """List voices, by id, as `tts.voice` wants it."""
     with _Client(base_url) as client:
@@ -38,19 +39,14 @@ def clone_voice(
     clip: Annotated[Path, typer.Argument(help="A recording of the voice, about five seconds long.")],
     name: Annotated[str, typer.Option(help="What the voice is called.")],
     language: Annotated[str, typer.Option(help="The language it speaks, such as en.")] = "en",
-    base_url: BaseUrl = "https://api.cartesia.ai",
+    base_url: BaseUrl = CLOUD,
 ) -> None:
     """Make a voice from a recording, with the consent of whoever speaks in it. Prints its id."""
     if not clip.is_file():
         raise InputError(f"there is no recording {clip}", "Give a WAV or MP3 file of about five seconds.")
+    known: Any = language  # the SDK lists languages as types; the server says which it knows
     with _Client(base_url) as client:
-        made = client.voices.clone(clip=clip, name=name, language=_tongue(language))
-        typer.echo(made.id)
-
-
-def _tongue(language: str) -> Any:
-    """The SDK lists its languages as types; the server says which it knows."""
-    return language
+        typer.echo(client.voices.clone(clip=clip, name=name, language=known).id)
 
 
 class _Client:

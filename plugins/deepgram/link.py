@@ -46,7 +46,7 @@ class Link:
         self._more = asyncio.Event()
         self._origin = self._sent = 0  # where the connection began, and how far it was sent, in the backlog's terms
         self._to_finalize: int | None = None
-        self._finalizing = False
+        self._finalizing: int | None = None  # asked for, and not answered yet
 
     def send(self, sound: bytes) -> None:
         """Append sound. Never waits."""
@@ -71,8 +71,8 @@ class Link:
     async def _converse(self, connection: AsyncV1SocketClient) -> None:
         """Send and hear until the connection ends."""
         self._origin = self._sent = self._backlog.first
-        if self._finalizing:
-            self._to_finalize = self._backlog.end
+        if self._finalizing is not None:
+            self._to_finalize = max(self._finalizing, self._to_finalize or 0)
         sending = asyncio.create_task(self._send_all(connection), name="deepgram sender")
         try:
             async for message in connection:
@@ -96,14 +96,15 @@ class Link:
 
     async def _send_waiting(self, connection: AsyncV1SocketClient) -> None:
         while True:
-            self._sent = max(self._sent, self._backlog.first)
+            lost = max(0, self._backlog.first - self._sent)  # more came than could be sent
+            self._sent, self._origin = self._sent + lost, self._origin + lost
             until = self._backlog.end if self._to_finalize is None else min(self._to_finalize, self._backlog.end)
             if self._sent < until:
                 piece = self._backlog.read(self._sent, min(PIECE, until - self._sent))
                 self._sent += len(piece)
                 await connection.send_media(piece)
             elif self._to_finalize is not None:
-                self._to_finalize, self._finalizing = None, True
+                self._to_finalize, self._finalizing = None, self._to_finalize
                 await connection.send_finalize()
             else:
                 return
@@ -120,5 +121,5 @@ class Link:
         if final:
             self._backlog.drop(min(until, self._sent))
         if finalized:
-            self._finalizing = False
+            self._finalizing = None
         await self._heard(message)

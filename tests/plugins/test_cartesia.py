@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,14 +23,15 @@ from pipecat.frames.frames import (
 )
 from pipecat.pipeline.worker import PipelineParams
 from pipecat.tests.utils import SleepFrame, run_test
+from typer.testing import CliRunner
 
-from animacy.core.errors import AnimacyError, RecipeError
+from animacy.core.errors import AnimacyError, InputError, RecipeError
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.provider import CharacterContext
 from animacy.core.video.contract import Viseme
 from animacy.plugins.cartesia import CartesiaSettings, tts_providers
+from animacy.plugins.cartesia.commands import cartesia_app
 from animacy.plugins.cartesia.mouth import Mouth
-from tests.conftest import animacy
 from tests.core.pipeline.studio import conversation, until
 from tests.wire.cartesia import Manner, cartesia_server
 from tests.wire.server import Refusal
@@ -194,7 +196,7 @@ async def test_an_answer_whose_context_expired_goes_on():
 
 
 async def test_a_slow_server_is_waited_for():
-    async with cartesia_server(Manner(pace=0.3)) as server:
+    async with cartesia_server(Manner(pace=0.12)) as server:
         down, errors = await said_by(service(server), [TTSSpeakFrame("Go now.")])
     assert seconds(down) == 0.8 and not errors
 
@@ -298,13 +300,14 @@ async def test_voices_are_listed_and_cloned_on_the_command_line(tmp_path):
     async with cartesia_server() as server:
 
         async def run(*arguments, key=KEY):
-            return await asyncio.to_thread(
-                animacy, "cartesia", *arguments, "--base-url", server.url, CARTESIA_API_KEY=key
-            )
+            invoke = partial(CliRunner().invoke, cartesia_app, env={"CARTESIA_API_KEY": key})
+            return await asyncio.to_thread(invoke, [*map(str, arguments), "--base-url", server.url])
 
         listed = await run("voices", "ada")
-        assert listed.stdout == "voice-1  en     Ada: Clear and calm\n", listed.stderr
+        assert listed.stdout == "voice-1  en     Ada: Clear and calm\n", listed.exception
         cloned = await run("clone", clip, "--name", "Me")
-        assert cloned.stdout == "voice-2\n" and server.clips == [b"RIFF"], cloned.stderr
+        assert cloned.stdout == "voice-2\n" and server.clips == [b"RIFF"], cloned.exception
         refused = await run("voices", key="wrong")
-    assert refused.returncode == 1 and "does not accept the key" in refused.stderr and KEY not in refused.stderr
+        assert str(refused.exception) == "Cartesia does not accept the key\n  Set CARTESIA_API_KEY to a valid one."
+        missing = await run("clone", tmp_path / "none.wav", "--name", "Me")
+        assert isinstance(missing.exception, InputError)

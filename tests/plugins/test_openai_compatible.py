@@ -134,7 +134,7 @@ def told(frames):
         ),
         (Answer(status=500), f"{SERVER} answered with status 500\n  see the service's own status page or log", False),
         (Answer(("half",), cut=True), f"the connection to {SERVER} broke\n", False),
-        (Answer(("late",), pause=3.0), f"{SERVER} did not answer in time at http", False),
+        (Answer(("late",), pause=1.0), f"{SERVER} did not answer in time at http", False),
         (Answer(("Half",), raw="data: {"), f"the connection to {SERVER} broke: its answer cannot be read\n", False),
         (Answer(raw='data: {"choices": 7}'), f"the connection to {SERVER} broke: its answer cannot be read\n", False),
         (
@@ -146,7 +146,7 @@ def told(frames):
 )
 async def test_what_fails_is_told_without_the_key(answer, message, lasts):
     async with chat_server(lambda _: answer) as server:
-        llm = service(server, timeout=1.0)
+        llm = service(server, timeout=0.5)
         _, up = await run_test(llm, frames_to_send=[ask("Hello?"), SleepFrame(0.2)])
     (error,) = told(up)
     assert error.error.startswith(message) and llm.is_usable is not lasts
@@ -166,7 +166,7 @@ async def test_a_server_that_fails_again_and_again_ends_the_conversation():
     async with chat_server(lambda _: next(answers)) as server:
         llm = service(server)
         _, up = await run_test(
-            llm, frames_to_send=[part for _ in range(6) for part in (ask("Hello?"), SleepFrame(0.5))]
+            llm, frames_to_send=[part for _ in range(6) for part in (ask("Hello?"), SleepFrame(0.2))]
         )
     assert len(told(up)) == 5 and not llm.is_usable
 
