@@ -9,18 +9,22 @@ does not mind the order of keys, only their rotary positions, and of those only 
 - before positions reach the end of the rotary tables, the whole ring is turned back. A key lives for one round of the
   ring, so it is turned back at most once and rounding does not add up.
 
-What is counted is plain integers; nothing is read back from the device.
+Counts are plain integers, one `RollingWindow` a session; they go to the device as four numbers an iteration, from which
+everything else is computed there. Nothing is read back, and no address ever changes, so that an iteration can be
+captured as a CUDA graph once and replayed for ever.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 import torch
 from torch import Tensor
 
 from animacy.engine.config import DiTConfig, StreamConfig
 from animacy.engine.errors import EngineError
+from animacy.engine.kernels import rotate_keys, store_rows
+from animacy.engine.kernels.fp8 import FP8
 from animacy.engine.models.attention import KeysValues
 from animacy.engine.models.rope import RotaryEmbedding
 
@@ -33,11 +37,14 @@ class Placement:
     slots; the sink is turned by `sink_shift` from where it was written.
     """
 
-    frames: int
     slot: int
     seen: int
     position: int
     sink_shift: int
+
+    def numbers(self) -> tuple[int, int, int, int]:
+        """As a row of the tensor that `KVCache.window` reads."""
+        return astuple(self)
 
 
 @dataclass(slots=True)
@@ -61,7 +68,6 @@ class RollingWindow:
         in_sink = self.frame < self.sink
         slot = self.frame if in_sink else self.sink + (self.frame - self.sink) % self.window
         return Placement(
-            frames=frames,
             slot=slot,
             seen=min(end, self.sink + self.window),
             position=self.frame - self.base,
@@ -98,9 +104,19 @@ class RollingWindow:
 
 
 class KVCache:
-    """The keys and values of all layers, in fixed slots: (layers, batch, slots * tokens, heads, head_dim).
+    """Keys and values of all layers and sessions, in fixed slots: (layers, sessions, slots * tokens, heads, head_dim).
 
-    `tokens` is the number of tokens in a latent frame. Keys are kept rotated.
+    Args:
+        dit: of the transformer.
+        stream: sink, window and chunk, and whether to keep keys and values in FP8.
+        rope: of the transformer.
+        sessions: how many videos there is room for.
+        tokens: in a latent frame.
+        dtype: in which the transformer computes.
+        device: where.
+
+    Keys are kept rotated. An iteration works with a `window` of the first sessions; a session's first frame goes in by
+    `first`.
     """
 
     def __init__(
@@ -108,74 +124,82 @@ class KVCache:
         dit: DiTConfig,
         stream: StreamConfig,
         rope: RotaryEmbedding,
-        batch: int,
+        sessions: int,
         tokens: int,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
         self._rope = rope
-        self._tokens = tokens
-        self._sink = stream.sink * tokens
-        shape = (dit.num_layers, batch, (stream.sink + stream.window) * tokens, dit.num_heads, dit.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.tokens = tokens
+        self.slots = stream.sink + stream.window
+        self.sink = stream.sink * tokens
+        self.chunk = stream.chunk
+        shape = (dit.num_layers, sessions, self.slots * tokens, dit.num_heads, dit.head_dim)
+        self.keys = torch.zeros(shape, dtype=FP8 if stream.fp8_cache else dtype, device=device)
         self.values = torch.zeros_like(self.keys)
-        self.sink_keys = self.keys[:, :, : self._sink].clone()
-        self._offsets = torch.arange(stream.chunk * tokens, device=device)
-        self._slots = self._offsets.clone()
-        self._placement = Placement(0, 0, 0, 0, 0)
-        self._sink_shift: int | None = None
+        self.sink_keys = self.keys[:, :, : self.sink].clone()
+        self._offsets = torch.arange(self.slots * tokens, device=device)
 
-    def begin(self, placement: Placement) -> None:
-        """Make ready for frames at `placement`: where they are written, and the sink at its new distance."""
-        if self._sink and placement.sink_shift != self._sink_shift:
-            self.keys[:, :, : self._sink] = self._rope.shift(self.sink_keys, placement.sink_shift)
-            self._sink_shift = placement.sink_shift
-        torch.add(self._offsets, placement.slot * self._tokens, out=self._slots)
-        self._placement = placement
+    def first(self, session: int) -> CachedFrames:
+        """For the first frame of a session, which sees nothing but itself."""
+        rows = session * len(self._offsets) + self._offsets[: self.tokens]
+        return CachedFrames(self, rows, slice(session, session + 1), self.tokens)
+
+    def window(self, placements: Tensor) -> CachedFrames:
+        """For the next chunk of the first sessions; turns their sinks to where they belong now.
+
+        Args:
+            placements: (sessions, 4), int64, on the device: `Placement.numbers` of each.
+        """
+        slot, _, _, shift = placements.unbind(1)
+        count = len(placements)
+        if self.sink:
+            turn = self._rope.shifts(shift)
+            rotate_keys(self.sink_keys[:, :count], turn.cos, turn.sin, self.keys[:, :count, : self.sink])
+        starts = torch.arange(count, device=slot.device) * len(self._offsets) + slot * self.tokens
+        rows = (starts.unsqueeze(1) + self._offsets[: self.chunk * self.tokens]).flatten()
+        return CachedFrames(self, rows, slice(0, count), len(self._offsets))
+
+    def seen(self, placements: Tensor) -> Tensor:
+        """Which rows the sessions may look at while not all slots are filled: (sessions, 1, 1, rows), bool."""
+        return (self._offsets < placements[:, 1:2] * self.tokens)[:, None, None]
+
+    def keep_sink(self, session: int, placement: Placement, frames: int) -> None:
+        """Remember a session's frames just written as its sink, if that is what they are, before any turn."""
+        start, end = placement.slot * self.tokens, (placement.slot + frames) * self.tokens
+        if start < self.sink:
+            self.sink_keys[:, session, start:end] = self.keys[:, session, start:end]
+
+    def turn_back(self, session: int, frames: int) -> None:
+        """Turn the keys of a session's ring back by `frames` positions, see `RollingWindow.advance`."""
+        turn = self._rope.shifts(torch.tensor([-frames], device=self.keys.device))
+        ring = self.keys[:, session : session + 1, self.sink :]
+        rotate_keys(ring, turn.cos, turn.sin, ring)
+
+    def tensors(self, session: int) -> dict[str, Tensor]:
+        """Views of all that is held of a session."""
+        return {name: getattr(self, name)[:, session] for name in ("keys", "values", "sink_keys")}
+
+
+class CachedFrames:
+    """The transformer's memory during one forward or several over the same frames: writes them, and shows the past.
+
+    The frames are written again at every denoising step: the last one stays.
+    """
+
+    def __init__(self, cache: KVCache, rows: Tensor, sessions: slice, seen: int) -> None:
+        self._cache = cache
+        self._rows = rows
+        self._sessions = sessions
+        self._seen = seen
 
     def update(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
-        """Write the present frames of a layer over what was in their slots, and return all that they see.
-
-        Called again at every denoising step of a chunk: the last one stays.
-        """
-        here = self._slots[: keys.shape[1]]
-        self.keys[layer].index_copy_(1, here, keys)
-        self.values[layer].index_copy_(1, here, values)
-        start = self._placement.slot * self._tokens
-        if start < self._sink:
-            self.sink_keys[layer, :, start : start + keys.shape[1]].copy_(keys)
-        seen = self._placement.seen * self._tokens
-        return self.keys[layer, :, :seen], self.values[layer, :, :seen]
-
-    def turn_back(self, frames: int) -> None:
-        """Turn the keys of the ring back by `frames` positions, see `RollingWindow.advance`."""
-        for keys in self.keys:  # one layer at a time: the rotation works on a float32 copy
-            ring = keys[:, self._sink :]
-            ring.copy_(self._rope.shift(ring, -frames))
-
-    def copy_(self, other: KVCache) -> None:
-        """Take over what `other` holds."""
-        for mine, theirs in zip(self._tensors().values(), other._tensors().values(), strict=True):
-            mine.copy_(theirs)
-        self._sink_shift = None
-
-    def reset(self) -> None:
-        """Forget everything without giving back memory."""
-        for tensor in self._tensors().values():
-            tensor.zero_()
-        self._sink_shift = None
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Copies of what is held."""
-        return {name: tensor.clone() for name, tensor in self._tensors().items()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state_dict` gave, in place."""
-        for name, tensor in self._tensors().items():
-            if state[name].shape != tensor.shape:
-                raise EngineError(f"the state's {name} is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
-            tensor.copy_(state[name])
-        self._sink_shift = None
-
-    def _tensors(self) -> dict[str, Tensor]:
-        return {"keys": self.keys, "values": self.values, "sink_keys": self.sink_keys}
+        """Store those of the present frames, and return all that they may look at, these included."""
+        all_keys, all_values = self._cache.keys[layer], self._cache.values[layer]
+        store_rows(
+            *(one.flatten(2) for one in (keys, values)),
+            *(one.flatten(0, 1).flatten(1) for one in (all_keys, all_values)),
+            self._rows,
+        )
+        seen_keys, seen_values = (one[self._sessions, : self._seen] for one in (all_keys, all_values))
+        return seen_keys.to(keys.dtype), seen_values.to(values.dtype)

@@ -6,7 +6,7 @@ Wan-Video/Wan2.1 and Wan-Video/Wan2.2. This module needs no PyTorch, so that pre
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import prod
 
@@ -140,7 +140,8 @@ class StreamConfig:
     `timesteps` (1000 is pure noise, descending) are warped by `shift` as flow matching does for resolution
     (arXiv:2403.03206, eq. 23; 1 leaves them). `chunk` latent frames are denoised together. They see `sink` first frames
     for ever and a rolling `window` of latest ones, the chunk included (attention sinks: arXiv:2309.17453, LongLive:
-    arXiv:2509.22622). Counts are latent frames.
+    arXiv:2509.22622). Counts are latent frames. `fp8_cache` halves the memory of keys and values, at some cost in time
+    and a little in precision.
     """
 
     timesteps: tuple[float, ...]
@@ -151,6 +152,7 @@ class StreamConfig:
     sink: int
     window: int
     fps: int
+    fp8_cache: bool = False
 
     def __post_init__(self) -> None:
         steps = self.timesteps
@@ -249,6 +251,17 @@ WAN22_VAE = VAEConfig(
     latents_std=_WAN22_STD,
 )
 
+FOUR_STEPS = StreamConfig(
+    timesteps=(1000.0, 750.0, 500.0, 250.0),
+    shift=5.0,
+    solver=Solver.RENOISE,
+    commit=Commit.CLEAN,
+    chunk=1,
+    sink=1,
+    window=8,
+    fps=24,
+)
+"""Four distilled steps that re-noise, then a clean pass."""
 
 WAN22_5B = Preset(
     name="wan22-5b",
@@ -272,16 +285,7 @@ WAN22_5B = Preset(
         max_position=1024,
     ),
     vae=WAN22_VAE,
-    stream=StreamConfig(
-        timesteps=(1000.0, 750.0, 500.0, 250.0),
-        shift=5.0,
-        solver=Solver.RENOISE,
-        commit=Commit.CLEAN,
-        chunk=1,
-        sink=1,
-        window=8,
-        fps=24,
-    ),
+    stream=FOUR_STEPS,
     size=(704, 1280),
 )
 
@@ -307,18 +311,14 @@ WAN21_1_3B = Preset(
         max_position=1024,
     ),
     vae=WAN21_VAE,
-    stream=StreamConfig(
-        timesteps=(1000.0, 750.0, 500.0, 250.0),
-        shift=5.0,
-        solver=Solver.RENOISE,
-        commit=Commit.CLEAN,
-        chunk=1,
-        sink=1,
-        window=8,
-        fps=24,
-    ),
+    stream=FOUR_STEPS,
     size=(480, 832),
 )
+
+WAN22_5B_LIGHT = replace(WAN22_5B, name="wan22-5b-light", vae=replace(WAN22_VAE, decoder_dim=64))
+WAN21_1_3B_LIGHT = replace(WAN21_1_3B, name="wan21-1.3b-light", vae=replace(WAN21_VAE, decoder_dim=24))
+"""With three of four channels of the decoder pruned, as published light decoders are: about a sixteenth of its
+arithmetic, for one GPU that does both. The latents are the same, so that the transformer's weights are, too."""
 
 S2V_14B = Preset(
     name="s2v-14b",
@@ -347,16 +347,7 @@ S2V_14B = Preset(
         max_position=1024,
     ),
     vae=WAN21_VAE,
-    stream=StreamConfig(
-        timesteps=(1000.0, 750.0, 500.0, 250.0),
-        shift=5.0,
-        solver=Solver.EULER,
-        commit=Commit.ALIGNED,
-        chunk=1,
-        sink=1,
-        window=8,
-        fps=24,
-    ),
+    stream=replace(FOUR_STEPS, solver=Solver.EULER, commit=Commit.ALIGNED),
     size=(400, 720),
 )
 
@@ -494,7 +485,10 @@ TINY_21 = Preset(
     size=(32, 48),
 )
 
-PRESETS = {preset.name: preset for preset in (WAN22_5B, WAN21_1_3B, S2V_14B, SPARK, TINY, TINY_21)}
+PRESETS = {
+    preset.name: preset
+    for preset in (WAN22_5B, WAN22_5B_LIGHT, WAN21_1_3B, WAN21_1_3B_LIGHT, S2V_14B, SPARK, TINY, TINY_21)
+}
 """Every preset by its name. `spark` may still change with its training; the tiny ones are for tests."""
 
 

@@ -1,10 +1,11 @@
-"""Loading and saving weights as safetensors, strictly: every parameter is filled, and nothing is left over."""
+"""Weights: loaded and saved as safetensors, strictly (every parameter is filled, nothing is left over), or random."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +19,11 @@ from animacy.engine.models import VideoDiT, VideoVAE
 
 _SHOWN = 5
 """How many names an error message lists of each kind."""
+
+_NORM_SPREAD = 0.2
+"""Standard deviation of random weights of norms."""
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,20 @@ class LoadReport:
         return "; ".join(lines)
 
 
+def empty_dit(config: DiTConfig, device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16) -> VideoDiT:
+    """Make a transformer on `device` and in `dtype` from the start, so that it never takes more; the values are any."""
+    with torch.device("meta"):
+        model = VideoDiT(config).cast(dtype)
+    return _for_inference(model.to_empty(device=device))
+
+
+def empty_vae(config: VAEConfig, device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16) -> VideoVAE:
+    """Make an autoencoder on `device` and in `dtype`; the values of its weights are any."""
+    with torch.device(device):
+        model = VideoVAE(config)
+    return _for_inference(model.cast(dtype))
+
+
 def load_dit(
     config: DiTConfig,
     path: Path,
@@ -53,15 +73,8 @@ def load_dit(
     dtype: torch.dtype = torch.bfloat16,
     strict: bool = True,
 ) -> tuple[VideoDiT, LoadReport]:
-    """Make a transformer and fill it from `path`, on `device` and in `dtype` from the start; ready for inference."""
-    with torch.device("meta"):
-        model = VideoDiT(config).cast(dtype)
-    model.to_empty(device=device)
-    if not strict:
-        for parameter in model.parameters():
-            parameter.data.zero_()
-    report = load(model, path, strict)
-    return model.eval().requires_grad_(False), report
+    """Make a transformer and fill it from `path`; ready for inference. See `load`; not strict leaves zeros."""
+    return _filled(empty_dit(config, device, dtype), path, strict)
 
 
 def load_vae(
@@ -71,10 +84,27 @@ def load_vae(
     dtype: torch.dtype = torch.bfloat16,
     strict: bool = True,
 ) -> tuple[VideoVAE, LoadReport]:
-    """Make an autoencoder and fill it from `path`; ready for inference."""
-    model = VideoVAE(config).cast(dtype).to(device)
-    report = load(model, path, strict)
-    return model.eval().requires_grad_(False), report
+    """Make an autoencoder and fill it from `path`; ready for inference. See `load`; not strict leaves zeros."""
+    return _filled(empty_vae(config, device, dtype), path, strict)
+
+
+def random_(model: Network, seed: int = 0) -> Network:
+    """Fill a network with random weights where it stands, so that servers and benchmarks run where there are none.
+
+    Norms are near one and projections keep the size of what they are given, so that activations stay in the range of
+    bfloat16 and every part has its say. What is drawn depends on the kind of device.
+
+    Returns:
+        The network, ready for inference.
+    """
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        values = parameter.data
+        is_norm = ("norm" in name and name.endswith("weight")) or name.endswith("gamma")
+        fan_in = values[0].numel() if values.dim() > 1 else values.numel()
+        mean, std = (1.0, _NORM_SPREAD) if is_norm else (0.0, fan_in**-0.5)
+        values.normal_(mean, std, generator=generator)
+    return _for_inference(model)
 
 
 def load(model: nn.Module, path: Path, strict: bool = True) -> LoadReport:
@@ -135,6 +165,18 @@ def export(model: nn.Module, layout: Layout) -> dict[str, Tensor]:
 def save(model: nn.Module, path: Path, layout: Layout = Layout.ORIGINAL) -> None:
     """Write the weights of `model` to a safetensors file."""
     save_file(export(model, layout), path)
+
+
+def _for_inference(model: Network) -> Network:
+    return model.eval().requires_grad_(False)
+
+
+def _filled(model: Network, path: Path, strict: bool) -> tuple[Network, LoadReport]:
+    """`model` with the weights at `path`; zeros where a checkpoint may leave something out."""
+    if not strict:
+        for parameter in model.parameters():
+            parameter.data.zero_()
+    return model, load(model, path, strict)
 
 
 def _target(parameters: Mapping[str, nn.Parameter], slot: Slot) -> Tensor:

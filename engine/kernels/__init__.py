@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from animacy.engine.kernels.add_norm_silu import SAME, Unfold, add_norm_silu
 from animacy.engine.kernels.fp8 import quantize_fp8
 from animacy.engine.kernels.gated_residual import gated_residual
-from animacy.engine.kernels.norm_modulate import norm_modulate
-from animacy.engine.kernels.norm_silu import norm_silu
+from animacy.engine.kernels.linear_gelu import linear_gelu
+from animacy.engine.kernels.merge_splits import merge_splits
+from animacy.engine.kernels.norm_modulate import add_norm_modulate, norm_modulate
 from animacy.engine.kernels.qk_norm_rope import qk_norm_rope
+from animacy.engine.kernels.rotate_keys import rotate_keys
+from animacy.engine.kernels.store_rows import store_rows
 
-__all__ = ["gated_residual", "norm_modulate", "norm_silu", "qk_norm_rope", "quantize_fp8"]
+__all__ = [
+    "SAME",
+    "Unfold",
+    "add_norm_modulate",
+    "add_norm_silu",
+    "gated_residual",
+    "linear_gelu",
+    "merge_splits",
+    "norm_modulate",
+    "qk_norm_rope",
+    "quantize_fp8",
+    "rotate_keys",
+    "store_rows",
+]

@@ -1,53 +1,102 @@
-"""LayerNorm without weights, then the adaptive scale and shift of a diffusion transformer (DiT, arXiv:2212.09748)."""
+"""LayerNorm, then scale and shift: the adaptive ones of a diffusion transformer (DiT, arXiv:2212.09748) or fixed ones.
+
+A transformer's branches each begin with a norm of what the branch before has just added to. `add_norm_modulate` does
+the addition and the norm in one pass over the residual stream.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
+from animacy.engine.kernels.gated_residual import gated_residual_reference
 
 
-def norm_modulate(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
-    """`layer_norm(x) * (1 + scale) + shift`, computed in float32.
+def norm_modulate(x: Tensor, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0) -> Tensor:
+    """`layer_norm(x) * (base + scale) + shift`, computed in float32.
 
     Args:
         x: (batch, tokens, dim).
         scale: (batch, groups, dim); group g modulates the g-th run of tokens / groups tokens, so that one timestep may
-            hold for a clip, a latent frame or a single token.
+            hold for a clip, a latent frame or a single token. A batch of 1 serves any batch.
         shift: as `scale`.
         eps: added to the variance.
+        base: 1 for a modulation, 0 where `scale` is the weight of an ordinary norm.
 
     Returns:
         A tensor like `x`.
     """
     take = norm_modulate_triton if on_gpu(x, scale, shift) else norm_modulate_reference
-    return take(x, scale, shift, eps)
+    return take(x, scale, shift, eps, base)
 
 
-def norm_modulate_reference(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+def add_norm_modulate(
+    x: Tensor, y: Tensor, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """`x + y * gate`, and its `norm_modulate`; may overwrite `x`.
+
+    Args:
+        x: (batch, tokens, dim), the residual stream.
+        y: like `x`, what a branch adds.
+        gate: as `scale`; None adds all of `y`.
+        scale, shift, eps, base: see `norm_modulate`.
+
+    Returns:
+        (residual stream, normed); on the GPU the former is `x` itself.
+    """
+    if on_gpu(x, y, scale, shift) and x.is_contiguous():
+        return x, norm_modulate_triton(x, scale, shift, eps, base, y, gate)
+    return add_norm_modulate_reference(x, y, gate, scale, shift, eps, base)
+
+
+def norm_modulate_reference(x: Tensor, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0) -> Tensor:
     """What the kernel computes, in PyTorch."""
     normed = F.layer_norm(x.float(), x.shape[-1:], eps=eps).unflatten(1, (scale.shape[1], -1))
-    return torch.addcmul(shift.unsqueeze(2), normed, 1 + scale.unsqueeze(2)).flatten(1, 2).type_as(x)
+    return torch.addcmul(shift.unsqueeze(2), normed, base + scale.unsqueeze(2)).flatten(1, 2).type_as(x)
 
 
-def norm_modulate_triton(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
-    """The kernel, one program a token."""
+def add_norm_modulate_reference(
+    x: Tensor, y: Tensor, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """What the kernel computes, in PyTorch, without overwriting anything."""
+    x = x + y if gate is None else gated_residual_reference(x, y, gate)
+    return x, norm_modulate_reference(x, scale, shift, eps, base)
+
+
+def norm_modulate_triton(
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    eps: float,
+    base: float = 1.0,
+    y: Tensor | None = None,
+    gate: Tensor | None = None,
+) -> Tensor:
+    """The kernel, one program a token; adds `y` to `x` in place first where given."""
     batch, tokens, dim = x.shape
     x = x.contiguous()
     scale, shift = (one.expand(batch, -1, -1) for one in (scale, shift))
+    factor = scale if gate is None else gate.expand(batch, -1, -1)
     out = torch.empty_like(x)
     block = next_power_of_2(dim)
     _kernel[(batch * tokens,)](
         x,
+        x if y is None else y.contiguous(),
+        factor,
         scale,
         shift,
         out,
         tokens,
+        tokens // factor.shape[1],
         tokens // scale.shape[1],
         dim,
+        *factor.stride()[:2],
         *scale.stride()[:2],
         *shift.stride()[:2],
         eps,
+        base,
+        ADD=y is not None,
+        GATED=gate is not None,
         BLOCK=block,
         num_warps=min(8, max(1, block // 512)),
     )
@@ -57,29 +106,47 @@ def norm_modulate_triton(x: Tensor, scale: Tensor, shift: Tensor, eps: float) ->
 @jit
 def _kernel(
     x,
+    y,
+    gate,
     scale,
     shift,
     out,
     tokens,
+    gate_run,
     run,
     dim,
+    gate_batch,
+    gate_group,
     scale_batch,
     scale_group,
     shift_batch,
     shift_group,
     eps,
+    base,
+    ADD: tl.constexpr,
+    GATED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     sample = row // tokens
-    group = (row % tokens) // run
+    token = row % tokens
+    group = token // run
     column = tl.arange(0, BLOCK)
     inside = column < dim
     values = tl.load(x + row * dim + column, mask=inside, other=0.0).to(tl.float32)
+    if ADD:
+        added = tl.load(y + row * dim + column, mask=inside, other=0.0).to(tl.float32)
+        if GATED:
+            at = sample * gate_batch + (token // gate_run) * gate_group + column
+            added = added * tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
+        summed = (values + added).to(x.dtype.element_ty)
+        tl.store(x + row * dim + column, summed, mask=inside)
+        # What is normed is what is stored, rounding included.
+        values = summed.to(tl.float32)
     mean = tl.sum(values, axis=0) / dim
     centred = tl.where(inside, values - mean, 0.0)
     inverse = 1.0 / tl.sqrt(tl.sum(centred * centred, axis=0) / dim + eps)
     a = tl.load(scale + sample * scale_batch + group * scale_group + column, mask=inside, other=0.0).to(tl.float32)
     b = tl.load(shift + sample * shift_batch + group * shift_group + column, mask=inside, other=0.0).to(tl.float32)
-    result = centred * inverse * (1.0 + a) + b
+    result = centred * inverse * (base + a) + b
     tl.store(out + row * dim + column, result.to(out.dtype.element_ty), mask=inside)

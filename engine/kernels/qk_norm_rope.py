@@ -16,7 +16,8 @@ def qk_norm_rope(
         k: like `q`.
         q_weight: (heads * head_dim,), weight of the RMS norm, whose mean square runs over all heads as in Wan.
         k_weight: like `q_weight`.
-        cos: (tokens, head_dim / 2), float32; the angle of neighbouring channels 2i and 2i + 1.
+        cos: (tokens, head_dim / 2), or (batch, tokens, head_dim / 2) where samples are at different positions, float32;
+            of the angle of neighbouring channels 2i and 2i + 1.
         sin: like `cos`.
         eps: added to the mean square.
 
@@ -39,7 +40,7 @@ def norm_rope_reference(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate neighbouring channels of (batch, tokens, heads, head_dim) by angles of (tokens, head_dim / 2).
+    """Rotate neighbouring channels of (batch, tokens, heads, head_dim) by angles of ([batch,] tokens, head_dim / 2).
 
     Real arithmetic, so that it captures, compiles and runs in any precision; complex128 does none of these well.
     """
@@ -65,6 +66,7 @@ def qk_norm_rope_triton(
         tokens,
         dim,
         half,
+        0 if cos.dim() == 2 else tokens * half,
         *q.stride()[:2],
         *k.stride()[:2],
         eps,
@@ -85,6 +87,7 @@ def _kernel(
     tokens,
     dim,
     half,
+    angle_batch,
     q_batch,
     q_token,
     k_batch,
@@ -109,7 +112,7 @@ def _kernel(
     values = values * inverse * tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
     even, odd = tl.split(tl.reshape(values, (BLOCK, 2)))
     pair = tl.arange(0, BLOCK)
-    angle = token * half + pair % half
+    angle = sample * angle_batch + token * half + pair % half
     c = tl.load(cos + angle, mask=pair < dim // 2, other=0.0)
     s = tl.load(sin + angle, mask=pair < dim // 2, other=0.0)
     rotated = tl.interleave(even * c - odd * s, even * s + odd * c)

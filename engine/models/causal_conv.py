@@ -3,7 +3,8 @@
 A causal convolution needs the last frames of what it saw before (Wan's feature cache, arXiv:2503.20314). Here each one
 owns a buffer of its past frames and one chunk. What comes before it writes new frames straight into the buffer, the
 convolution reads the whole, and the last frames move to the front: no concatenation, no padding in time, and addresses
-that never change, so that a captured graph stays valid.
+that never change, so that a captured graph stays valid. What a convolution still owes its result (bias, shortcut) is
+paid by whoever reads it next, in the same pass over memory: see `Sum`.
 """
 
 from __future__ import annotations
@@ -11,53 +12,91 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from animacy.engine.errors import EngineError
-from animacy.engine.kernels import norm_silu
+from animacy.engine.kernels import SAME, Unfold, add_norm_silu
+
+
+class Sum:
+    """A convolution's output to which a bias and a shortcut are yet to be added.
+
+    The first `read` that keeps it makes `values` whole; nothing is added twice.
+    """
+
+    def __init__(self, values: Tensor, bias: Tensor | None = None) -> None:
+        self.values = values
+        self._bias = bias
+        self._shortcut: Tensor | None = None
+        self._unfold = SAME
+
+    def plus(self, shortcut: Tensor, bias: Tensor | None = None, unfold: Unfold = SAME) -> Sum:
+        """This, and a shortcut shaped like it once `unfold` has spread it, and the shortcut's own bias."""
+        if self._shortcut is not None:
+            self.whole()
+        if bias is not None:
+            self._bias = bias if self._bias is None else self._bias + bias
+        self._shortcut, self._unfold = shortcut, unfold
+        return self
+
+    def read(self, out: Tensor | None, norm: Tensor | None = None, keep: bool = True) -> None:
+        """Write it to `out`, after channel norm and SiLU if a weight is given; `keep` it if it is read again."""
+        add_norm_silu(self.values, self._bias, self._shortcut, self._unfold, norm, out, keep)
+        if keep:
+            self._bias, self._shortcut, self._unfold = None, None, SAME
+
+    def whole(self) -> Tensor:
+        """All of it."""
+        if self._bias is not None or self._shortcut is not None:
+            self.read(None)
+        return self.values
 
 
 class FeatureCache:
-    """The past frames of every causal convolution of one stream (or batch of streams); weights know nothing of it.
+    """The past frames of every causal convolution, of some sessions; weights know nothing of it.
 
-    It has room for chunks of `latent_frames` latent frames.
+    It has room for `sessions` sessions and chunks of `latent_frames` latent frames. A chunk for fewer sessions belongs
+    to the first ones, or to a single one in a view by `session`.
     """
 
-    def __init__(self, latent_frames: int = 1) -> None:
+    def __init__(self, latent_frames: int = 1, sessions: int = 1) -> None:
         self._latent_frames = latent_frames
+        self._sessions = sessions
         self._buffers: dict[str, Tensor] = {}
         self._past: dict[str, int] = {}
 
     def window(self, key: str, x: Tensor, past: int, frames: int, layout: torch.memory_format) -> Tensor:
-        """The buffer of convolution `key` as far as a chunk like `x` needs it: (batch, channels, past + t, h, w).
+        """The buffer of convolution `key` as far as a chunk like `x` needs it: (sessions, channels, past + t, h, w).
 
         The first call allocates, in memory format `layout`; a latent frame is worth `frames` at this place.
         """
         buffer = self._buffers.get(key)
         if buffer is None:
-            shape = (x.shape[0], x.shape[1], past + frames * self._latent_frames, *x.shape[3:])
+            sessions = max(self._sessions, x.shape[0])
+            shape = (sessions, x.shape[1], past + frames * self._latent_frames, *x.shape[3:])
             buffer = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout).zero_()
             self._buffers[key], self._past[key] = buffer, past
-        fits = (buffer.shape[0], buffer.shape[1], *buffer.shape[3:]) == (x.shape[0], x.shape[1], *x.shape[3:])
-        if not fits or x.shape[2] > buffer.shape[2] - past:
+        fits = (buffer.shape[1], *buffer.shape[3:]) == (x.shape[1], *x.shape[3:])
+        if not fits or x.shape[0] > buffer.shape[0] or x.shape[2] > buffer.shape[2] - past:
             raise EngineError(f"chunk {tuple(x.shape)} does not fit the cache {tuple(buffer.shape)} of {key}")
-        return buffer[:, :, : past + x.shape[2]]
+        return buffer[: x.shape[0], :, : past + x.shape[2]]
+
+    def session(self, index: int) -> FeatureCache:
+        """A view of one session's past; its convolutions must have run before, so that there are buffers."""
+        view = FeatureCache(self._latent_frames)
+        view._buffers = {key: buffer[index : index + 1] for key, buffer in self._buffers.items()}
+        view._past = self._past
+        return view
 
     def reset(self) -> None:
         """Forget the past without giving back memory: before the first frame there were zeros."""
-        for key, buffer in self._buffers.items():
-            buffer[:, :, : self._past[key]].zero_()
+        for past in self.tensors().values():
+            past.zero_()
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """The past frames of each convolution, copied."""
-        return {key: buffer[:, :, : self._past[key]].clone() for key, buffer in self._buffers.items()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state_dict` gave, in place."""
-        if state.keys() != self._buffers.keys():
-            raise EngineError("the state belongs to another model", "start the stream once before loading a state")
-        for key, past in state.items():
-            self._buffers[key][:, :, : self._past[key]].copy_(past)
+    def tensors(self) -> dict[str, Tensor]:
+        """Views of the past frames of each convolution."""
+        return {key: buffer[:, :, : self._past[key]] for key, buffer in self._buffers.items()}
 
 
 def memory_format_of(x: Tensor) -> torch.memory_format:
@@ -82,37 +121,34 @@ class CausalConv3d(nn.Conv3d):
         self.frames = frames
         self.key = ""
 
-    def forward(self, x: Tensor, cache: FeatureCache | None, norm: Tensor | None = None) -> Tensor:
+    def forward(self, x: Sum, cache: FeatureCache | None, norm: Tensor | None = None, keep: bool = False) -> Sum:
         """Convolve a chunk (batch, channels, t, height, width) and remember its end.
 
-        `norm` is the weight of a channel norm with SiLU to apply first. Without a cache the past is zeros.
+        `norm` is the weight of a channel norm with SiLU to apply first; `keep` says whether `x` is needed afterwards.
+        Without a cache the past is zeros.
         """
-        window = self._filled(x, cache, norm)
-        y = super().forward(window)
+        window = self._filled(x, cache, norm, keep)
+        y = F.conv3d(window, self.weight, None, self.stride, self.padding)
         if cache is not None:
             _keep(window, self.past)
-        return y
+        return Sum(y, self.bias)
 
     def remember(self, x: Tensor, cache: FeatureCache | None) -> None:
         """Keep the end of a chunk as the past of the next one without convolving it."""
         if cache is not None:
-            _keep(self._filled(x, cache, None), self.past)
+            _keep(self._filled(Sum(x), cache, None, True), self.past)
 
-    def _filled(self, x: Tensor, cache: FeatureCache | None, norm: Tensor | None) -> Tensor:
+    def _filled(self, x: Sum, cache: FeatureCache | None, norm: Tensor | None, keep: bool) -> Tensor:
         """Past and present, the present after norm and SiLU if asked for."""
         layout = memory_format_of(self.weight)
         if cache is None:
-            batch, channels, frames, height, width = x.shape
+            batch, channels, frames, height, width = x.values.shape
             shape = (batch, channels, self.past + frames, height, width)
-            window = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+            window = torch.empty(shape, dtype=x.values.dtype, device=x.values.device, memory_format=layout)
             window[:, :, : self.past] = 0
         else:
-            window = cache.window(self.key, x, self.past, self.frames, layout)
-        present = window[:, :, self.past :]
-        if norm is None:
-            present.copy_(x)
-        else:
-            norm_silu(x, norm, present)
+            window = cache.window(self.key, x.values, self.past, self.frames, layout)
+        x.read(window[:, :, self.past :], norm, keep)
         return window
 
 

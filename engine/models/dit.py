@@ -7,7 +7,7 @@ looked at by cross attention in some of its blocks (OmniAvatar, arXiv:2506.18866
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Self
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from animacy.engine.config import AudioConfig, DiTConfig
 from animacy.engine.errors import EngineError
-from animacy.engine.kernels import gated_residual, norm_modulate
+from animacy.engine.kernels import add_norm_modulate, gated_residual, linear_gelu, norm_modulate
 from animacy.engine.models.attention import CrossAttention, KeysValues, Memory, SelfAttention
 from animacy.engine.models.rope import Angles
 
@@ -64,8 +64,34 @@ class AudioProjection(nn.Module):
         return self.norm(tokens.unflatten(-1, (self.config.tokens, -1)))
 
 
+Owed = tuple[Tensor, Tensor]
+"""What a block leaves to be added to the residual stream, and its gate: the next norm adds it in the same pass."""
+
+
+def pay_and_norm(x: Tensor, owed: Owed | None, scale: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Add what is owed to the residual stream; returns it and its modulated norm."""
+    if owed is None:
+        return x, norm_modulate(x, scale, shift, eps)
+    return add_norm_modulate(x, *owed, scale, shift, eps)
+
+
+class FeedForward(nn.Sequential):
+    """Two layers with GELU between; a sequence so that its weights have the names of Wan's."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__(nn.Linear(dim, hidden), nn.Identity(), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (batch, tokens, dim) to the same shape."""
+        up, _, down = self
+        return down(linear_gelu(x, up.weight, up.bias))
+
+
 class Block(nn.Module):
-    """Self attention, text, speech and feed-forward, the first and the last modulated by the timestep."""
+    """Self attention, text, speech and feed-forward, the first and the last modulated by the timestep.
+
+    Each branch starts with a norm of what the branch before has added to, so that the two are one pass.
+    """
 
     def __init__(self, config: DiTConfig, index: int) -> None:
         super().__init__()
@@ -76,34 +102,59 @@ class Block(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
         self.self_attn = SelfAttention(dim, config.num_heads, eps)
         if config.text_dim is not None:
-            self.cross_norm = nn.LayerNorm(dim, eps) if affine else nn.Identity()
+            self.cross_norm = nn.LayerNorm(dim, eps) if affine else None
             self.cross_attn = CrossAttention(dim, dim, config.num_heads, eps)
         if audio is not None:
-            self.audio_norm = nn.LayerNorm(dim, eps) if affine else nn.Identity()
+            self.audio_norm = nn.LayerNorm(dim, eps) if affine else None
             self.audio_attn = CrossAttention(dim, audio.token_dim, config.num_heads, eps)
-        self.ffn = nn.Sequential(nn.Linear(dim, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, dim))
+        self.ffn = FeedForward(dim, config.ffn_dim)
 
     def forward(
         self,
         x: Tensor,
-        time: TimeEmbedding,
+        owed: Owed | None,
+        modulation: Tensor,
         angles: Angles,
         text: KeysValues | None,
         audio: KeysValues | None,
         layer: int,
         memory: Memory | None,
         mask: Tensor | None,
-    ) -> Tensor:
-        """Transform (batch, tokens, dim); see `VideoDiT.forward` for the rest."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + time.modulation).unbind(2)
-        y = self.self_attn(norm_modulate(x, scale1, shift1, self.eps), angles, layer, memory, mask)
-        x = gated_residual(x, y, gate1)
+    ) -> tuple[Tensor, Owed]:
+        """Transform (batch, tokens, dim) by a modulation (batch, groups, 6, dim); see `VideoDiT.forward` too.
+
+        Returns:
+            The residual stream, and what is still to be added to it.
+        """
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unbind(2)
+        x, h = pay_and_norm(x, owed, scale1, shift1, self.eps)
+        y, gate = self.self_attn(h, angles, layer, memory, mask), gate1
         if text is not None:
-            x = x + self.cross_attn(self.cross_norm(x), text)
+            x, h = self._add_and_norm(x, y, gate, self.cross_norm)
+            y, gate = self.cross_attn(h, text), None
         if audio is not None:
-            x = x + self.audio_attn(self.audio_norm(x), audio)
-        y = self.ffn(norm_modulate(x, scale2, shift2, self.eps))
-        return gated_residual(x, y, gate2)
+            x, h = self._add_and_norm(x, y, gate, self.audio_norm)
+            y, gate = self.audio_attn(h, audio), None
+        x, h = add_norm_modulate(x, y, gate, scale2, shift2, self.eps)
+        return x, (self.ffn(h), gate2)
+
+    def remember(
+        self, x: Tensor, owed: Owed | None, modulation: Tensor, angles: Angles, layer: int, memory: Memory
+    ) -> None:
+        """Only store the keys and values: all that later frames need of the last block."""
+        shift, scale, *_ = modulation.unbind(2)
+        _, h = pay_and_norm(x, owed, scale, shift, self.eps)
+        self.self_attn.remember(h, angles, layer, memory)
+
+    def _add_and_norm(
+        self, x: Tensor, y: Tensor, gate: Tensor | None, norm: nn.LayerNorm | None
+    ) -> tuple[Tensor, Tensor]:
+        """Add `y` to the residual stream, and norm it for the next branch."""
+        if norm is None:
+            x = x + y if gate is None else gated_residual(x, y, gate)
+            return x, x
+        weight, bias = (one.view(1, 1, -1) for one in (norm.weight, norm.bias))
+        return add_norm_modulate(x, y, gate, weight, bias, norm.eps, base=0.0)
 
 
 class Head(nn.Module):
@@ -115,10 +166,10 @@ class Head(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
         self.head = nn.Linear(config.dim, prod(config.patch_size) * config.out_channels)
 
-    def forward(self, x: Tensor, time: TimeEmbedding) -> Tensor:
+    def forward(self, x: Tensor, owed: Owed | None, time: TimeEmbedding) -> Tensor:
         """Map (batch, tokens, dim) to (batch, tokens, patch * out_channels)."""
         shift, scale = (self.modulation + time.features.unsqueeze(2)).unbind(2)
-        return self.head(norm_modulate(x, scale, shift, self.eps))
+        return self.head(pay_and_norm(x, owed, scale, shift, self.eps)[1])
 
 
 class VideoDiT(nn.Module):
@@ -217,17 +268,46 @@ class VideoDiT(nn.Module):
             angles: rotary angles of the tokens, frame after frame, row after row.
             conditions: what was projected from text and speech.
             memory: keys and values of earlier frames; None sees none.
-            mask: (tokens, tokens), true where a token may look; only without memory.
+            mask: what broadcasts to (batch, heads, tokens, seen), true where a token may look.
 
         Returns:
             The velocity, (batch, out_channels, frames, height, width), float32.
         """
         frames, height, width = latents.shape[2:]
-        x = self._patchify(latents)
-        for layer, block in enumerate(self.blocks):
+        x, owed, _ = self._blocks(self.blocks, latents, time, angles, conditions, memory, mask)
+        return self._unpatchify(self.head(x, owed, time), frames, height, width)
+
+    def remember(
+        self,
+        latents: Tensor,
+        time: TimeEmbedding,
+        angles: Angles,
+        conditions: Conditions,
+        memory: Memory,
+        mask: Tensor | None = None,
+    ) -> None:
+        """As `forward`, for what it leaves in the memory alone: nothing is predicted."""
+        *earlier, last = self.blocks
+        x, owed, modulations = self._blocks(earlier, latents, time, angles, conditions, memory, mask)
+        last.remember(x, owed, modulations[-1], angles, len(earlier), memory)
+
+    def _blocks(
+        self,
+        blocks: Iterable[Block],
+        latents: Tensor,
+        time: TimeEmbedding,
+        angles: Angles,
+        conditions: Conditions,
+        memory: Memory | None,
+        mask: Tensor | None,
+    ) -> tuple[Tensor, Owed | None, Tensor]:
+        """Through some blocks, from the first on; also returns the modulations (layers, batch, groups, 6, dim)."""
+        x, owed = self._patchify(latents), None
+        modulations = torch.stack([block.modulation for block in self.blocks]).unsqueeze(1) + time.modulation
+        for layer, block in enumerate(blocks):
             text, audio = conditions.text.get(layer), conditions.audio.get(layer)
-            x = block(x, time, angles, text, audio, layer, memory, mask)
-        return self._unpatchify(self.head(x, time), frames, height, width)
+            x, owed = block(x, owed, modulations[layer], angles, text, audio, layer, memory, mask)
+        return x, owed, modulations
 
     def _patchify(self, latents: Tensor) -> Tensor:
         """Cut latents into tokens and embed them: the strided convolution as one matrix product."""

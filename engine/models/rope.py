@@ -8,20 +8,14 @@ import torch
 from torch import Tensor
 
 from animacy.engine.config import DiTConfig
-from animacy.engine.kernels.qk_norm_rope import rotate
 
 
 @dataclass(frozen=True, slots=True)
 class Angles:
-    """Cosines and sines of the tokens of some latent frames, each (tokens, head_dim / 2), float32."""
+    """Cosines and sines of the tokens of some latent frames, each ([batch,] tokens, head_dim / 2), float32."""
 
     cos: Tensor
     sin: Tensor
-
-    def copy_(self, other: Angles) -> None:
-        """Take over the values of `other` without moving, so that a captured graph goes on reading them here."""
-        self.cos.copy_(other.cos)
-        self.sin.copy_(other.sin)
 
 
 class RotaryEmbedding:
@@ -39,24 +33,29 @@ class RotaryEmbedding:
         self._space = _table(spatial, config.max_position, config.rope_theta, device)
 
     def angles(self, positions: Tensor, rows: int, columns: int) -> Angles:
-        """Angles of the tokens of latent frames at `positions` (frames,), int64, each of `rows` x `columns` tokens."""
-        shape = (len(positions), rows, columns, -1)
+        """Angles of the tokens of latent frames, each of `rows` x `columns` tokens.
+
+        Args:
+            positions: (frames,), or (batch, frames) where samples are at different positions; int64.
+            rows: of tokens.
+            columns: of tokens.
+        """
+        shape = (*positions.shape, rows, columns, -1)
         parts = []
         for time, space in zip(self._time, self._space, strict=True):
-            frame = time[positions][:, None, None].expand(shape)
-            row = space[:rows][None, :, None].expand(shape)
-            column = space[:columns][None, None].expand(shape)
-            parts.append(torch.cat((frame, row, column), dim=-1).flatten(0, 2))
+            frame = time[positions][..., None, None, :].expand(shape)
+            row = space[:rows][:, None].expand(shape)
+            column = space[:columns].expand(shape)
+            parts.append(torch.cat((frame, row, column), dim=-1).flatten(-4, -2))
         return Angles(*parts)
 
-    def shift(self, keys: Tensor, frames: int) -> Tensor:
-        """Move rotated keys (..., heads, head_dim) by `frames` latent frames in time; negative moves them back.
+    def shifts(self, frames: Tensor) -> Angles:
+        """Angles that move rotated keys by `frames` (batch,) latent frames in time, see `rotate_keys`.
 
         Rotations add up, so this equals rotating the unrotated key for its new position.
         """
-        cos, sin = (table[abs(frames)] for table in self._time)
-        moved = rotate(keys[..., : self.time_dim].float(), cos, sin if frames >= 0 else -sin)
-        return torch.cat((moved.type_as(keys), keys[..., self.time_dim :]), dim=-1)
+        cos, sin = (table[frames.abs()] for table in self._time)
+        return Angles(cos, sin * frames.sign().unsqueeze(-1))
 
 
 def _table(dim: int, length: int, theta: float, device: torch.device | str | None) -> tuple[Tensor, Tensor]:

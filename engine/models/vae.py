@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from animacy.engine.config import VAEConfig
-from animacy.engine.models.causal_conv import CausalConv3d, FeatureCache, name_convolutions
+from animacy.engine.models.causal_conv import CausalConv3d, FeatureCache, Sum, name_convolutions
 from animacy.engine.models.vae_blocks import (
     ChannelNorm,
     Downsample,
     FoldShortcut,
     MiddleBlock,
     ResidualBlock,
-    UnfoldShortcut,
     Upsample,
+    unfolding,
 )
 
 _RGB = 3
@@ -40,14 +40,14 @@ class EncoderStage(nn.Module):
         factors = (2 if in_time else 1, 1 if last else 2)
         self.around = FoldShortcut(out_channels, *factors) if config.residual else None
 
-    def forward(self, x: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
+    def forward(self, x: Sum, cache: FeatureCache | None, first: bool) -> Sum:
         """Map (batch, in_channels, t, h, w) to (batch, out_channels, ...), smaller by the stage's factors."""
         y = x
         for block in self.blocks:
             y = block(y, cache)
         if self.resample is not None:
             y = self.resample(y, cache, first)
-        return y if self.around is None else y + self.around(x)
+        return y if self.around is None else y.plus(self.around(x.whole()))
 
 
 class Encoder(nn.Module):
@@ -70,10 +70,10 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
         """Map (batch, channels, 1 or temporal_factor, h, w) to (batch, 2 * z_dim, 1, h / 8, w / 8)."""
-        x = self.conv_in(x, cache)
+        y = self.conv_in(Sum(x), cache)
         for stage in self.stages:
-            x = stage(x, cache, first)
-        return self.conv_out(self.mid(x, cache), cache, norm=self.norm_out.gamma)
+            y = stage(y, cache, first)
+        return self.conv_out(self.mid(y, cache), cache, norm=self.norm_out.gamma).whole()
 
 
 class DecoderStage(nn.Module):
@@ -88,17 +88,16 @@ class DecoderStage(nn.Module):
         # Wan2.1 halves the channels when it upsamples, Wan2.2 in the next stage's first block.
         narrowed = out_channels if config.residual else out_channels // 2
         self.resample = None if last else Upsample(out_channels, narrowed, frames, in_time)
-        around = config.residual and not last
-        self.around = UnfoldShortcut(in_channels, out_channels, 2 if in_time else 1, 2) if around else None
+        self.around = (in_channels, out_channels, 2 if in_time else 1, 2) if config.residual and not last else None
 
-    def forward(self, x: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
+    def forward(self, x: Sum, cache: FeatureCache | None, first: bool) -> Sum:
         """Map (batch, in_channels, t, h, w) to (batch, channels, ...), larger by the stage's factors."""
         y = x
         for block in self.blocks:
             y = block(y, cache)
         if self.resample is not None:
             y = self.resample(y, cache, first)
-        return y if self.around is None else y + self.around(x, first)
+        return y if self.around is None else y.plus(x.whole(), unfold=unfolding(*self.around, first))
 
 
 class Decoder(nn.Module):
@@ -123,10 +122,10 @@ class Decoder(nn.Module):
 
     def forward(self, x: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
         """Map (batch, z_dim, 1, h, w) to (batch, channels, 1 or temporal_factor, 8 * h, 8 * w)."""
-        x = self.mid(self.conv_in(x, cache), cache)
+        y = self.mid(self.conv_in(Sum(x), cache), cache)
         for stage in self.stages:
-            x = stage(x, cache, first)
-        return self.conv_out(x, cache, norm=self.norm_out.gamma)
+            y = stage(y, cache, first)
+        return self.conv_out(y, cache, norm=self.norm_out.gamma).whole()
 
 
 class VideoVAE(nn.Module):
@@ -162,14 +161,21 @@ class VideoVAE(nn.Module):
             parameter.data = parameter.data.to(dtype)
         return self
 
-    def channels_last(self) -> Self:
-        """Lay weights and activations out channels-last, in which cuDNN's convolutions come near the matmul ceiling."""
+    def optimize(self) -> Self:
+        """Make ready for inference on a GPU, once the weights are loaded.
+
+        Weights and activations are laid out channels-last, in which cuDNN's convolutions come near the matmul ceiling,
+        and upsampling kernels are folded.
+        """
         self._format = torch.channels_last_3d
         for parameter in self.parameters():
             if parameter.dim() == 5:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
             elif parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        for module in self.modules():
+            if isinstance(module, Upsample):
+                module.fold()
         return self
 
     def encode(self, frames: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:

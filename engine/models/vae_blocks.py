@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from animacy.engine.kernels.norm_silu import channel_norm
-from animacy.engine.models.causal_conv import CausalConv3d, FeatureCache, each_frame, memory_format_of
+from animacy.engine.kernels.add_norm_silu import Unfold, channel_norm
+from animacy.engine.models.causal_conv import CausalConv3d, FeatureCache, Sum, each_frame, memory_format_of
 
 
 class ChannelNorm(nn.Module):
-    """Holds the weight of a norm over channels; the convolution that follows applies it (see `norm_silu`)."""
+    """Holds the weight of a norm over channels; the convolution that follows applies it (see `add_norm_silu`)."""
 
     def __init__(self, channels: int, trailing: int) -> None:
         super().__init__()
@@ -33,12 +33,15 @@ class ResidualBlock(nn.Module):
         self.norm2 = ChannelNorm(out_channels, 3)
         self.conv2 = CausalConv3d(out_channels, out_channels, (3, 3, 3), frames)
         same = in_channels == out_channels
-        self.shortcut = nn.Identity() if same else nn.Conv3d(in_channels, out_channels, 1)
+        self.shortcut = None if same else nn.Conv3d(in_channels, out_channels, 1)
 
-    def forward(self, x: Tensor, cache: FeatureCache | None) -> Tensor:
+    def forward(self, x: Sum, cache: FeatureCache | None) -> Sum:
         """Map (batch, in_channels, t, h, w) to (batch, out_channels, t, h, w)."""
-        y = self.conv1(x, cache, norm=self.norm1.gamma)
-        return self.conv2(y, cache, norm=self.norm2.gamma) + self.shortcut(x)
+        y = self.conv1(x, cache, norm=self.norm1.gamma, keep=True)
+        y = self.conv2(y, cache, norm=self.norm2.gamma)
+        if self.shortcut is None:
+            return y.plus(x.whole())
+        return y.plus(F.conv3d(x.whole(), self.shortcut.weight), self.shortcut.bias)
 
 
 class FrameAttention(nn.Module):
@@ -50,9 +53,10 @@ class FrameAttention(nn.Module):
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Sum) -> Sum:
         """Map (batch, channels, t, h, w) to the same shape."""
-        return x + each_frame(self._attend, x)
+        whole = x.whole()
+        return Sum(each_frame(self._attend, whole)).plus(whole)
 
     def _attend(self, frames: Tensor) -> Tensor:
         """Attention over (n, channels, h, w), the pointwise convolutions as matrix products over channels."""
@@ -74,7 +78,7 @@ class MiddleBlock(nn.Module):
         self.attn = FrameAttention(channels)
         self.block2 = ResidualBlock(channels, channels, frames)
 
-    def forward(self, x: Tensor, cache: FeatureCache | None) -> Tensor:
+    def forward(self, x: Sum, cache: FeatureCache | None) -> Sum:
         """Map (batch, channels, t, h, w) to the same shape."""
         return self.block2(self.attn(self.block1(x, cache)), cache)
 
@@ -87,33 +91,57 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
         self.time_conv = CausalConv3d(channels, channels, (3, 1, 1), frames, time_stride=2) if in_time else None
 
-    def forward(self, x: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
+    def forward(self, x: Sum, cache: FeatureCache | None, first: bool) -> Sum:
         """Map (batch, channels, t, h, w) to (batch, channels, t or t / 2, h / 2, w / 2)."""
-        x = each_frame(lambda picture: self.conv(F.pad(picture, (0, 1, 0, 1))), x)
+        y = Sum(each_frame(lambda picture: self.conv(F.pad(picture, (0, 1, 0, 1))), x.whole()))
         if self.time_conv is None:
-            return x
+            return y
         if first:
-            self.time_conv.remember(x, cache)
-            return x
-        return self.time_conv(x, cache)
+            self.time_conv.remember(y.values, cache)
+            return y
+        return self.time_conv(y, cache)
 
 
 class Upsample(nn.Module):
-    """Doubles height and width and, with `in_time`, the number of frames; `frames` come in."""
+    """Doubles height and width and, with `in_time`, the number of frames; `frames` come in.
+
+    Nearest neighbours and a 3 x 3 convolution: together they are one transposed convolution of stride 2, whose 4 x 4
+    kernel does 4 products an output pixel instead of 9 and reads the small picture instead of the large one.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, frames: int, in_time: bool) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.time_conv = CausalConv3d(in_channels, 2 * in_channels, (3, 1, 1), frames) if in_time else None
+        self._folded: Tensor | None = None
 
-    def forward(self, x: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
+    def fold(self) -> None:
+        """Compute the transposed kernel once, for weights that do not change any more."""
+        self._folded = _transposed(self.conv.weight)
+
+    def forward(self, x: Sum, cache: FeatureCache | None, first: bool) -> Sum:
         """Map (batch, in_channels, t, h, w) to (batch, out_channels, t or 2 * t, 2 * h, 2 * w).
 
         The first frame does not enter the convolution's memory: later ones see zeros in its place, as Wan was trained.
         """
-        if self.time_conv is not None and not first:
-            x = _interleave(self.time_conv(x, cache))
-        return each_frame(lambda frames: self.conv(F.interpolate(frames, scale_factor=2.0, mode="nearest-exact")), x)
+        in_time = self.time_conv is not None and not first
+        y = _interleave(self.time_conv(x, cache).whole()) if in_time else x.whole()
+        kernel = _transposed(self.conv.weight) if self._folded is None else self._folded
+        large = each_frame(lambda frames: F.conv_transpose2d(frames, kernel, stride=2, padding=1), y)
+        return Sum(large, self.conv.bias)
+
+
+def _transposed(weight: Tensor) -> Tensor:
+    """The kernel (in, out, 4, 4) of a transposed convolution that doubles by nearest neighbours and then convolves.
+
+    Each output pixel sees its neighbours through the 3 x 3 kernel `weight` (out, in, 3, 3); those that are copies of
+    the same input pixel are added up. A transposed kernel is read backwards.
+    """
+    last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    layout = torch.channels_last if last else torch.contiguous_format
+    wide = F.pad(weight.float().flip(2, 3), (1, 1, 1, 1))
+    summed = wide[..., 1:, 1:] + wide[..., 1:, :-1] + wide[..., :-1, 1:] + wide[..., :-1, :-1]
+    return summed.transpose(0, 1).to(weight.dtype).contiguous(memory_format=layout)
 
 
 def _interleave(x: Tensor) -> Tensor:
@@ -143,19 +171,10 @@ class FoldShortcut(nn.Module):
         return x.unflatten(1, (self.out_channels, -1)).mean(2)
 
 
-class UnfoldShortcut(nn.Module):
-    """Wan2.2's way past a decoder stage: repeat channels, then unfold them into space and time."""
+def unfolding(in_channels: int, out_channels: int, time_factor: int, space_factor: int, first: bool) -> Unfold:
+    """Wan2.2's way past a decoder stage: repeat channels, then unfold them into space and time.
 
-    def __init__(self, in_channels: int, out_channels: int, time_factor: int, space_factor: int) -> None:
-        super().__init__()
-        self.factors = (out_channels, time_factor, space_factor, space_factor)
-        self.repeats = out_channels * time_factor * space_factor**2 // in_channels
-
-    def forward(self, x: Tensor, first: bool) -> Tensor:
-        """Map (batch, channels, t, h, w) to (batch, out_channels, t * time, h * space, w * space).
-
-        Of the first frame's copies in time only the last is kept.
-        """
-        x = x.repeat_interleave(self.repeats, dim=1).unflatten(1, self.factors)
-        x = x.permute(0, 1, 5, 2, 6, 3, 7, 4).flatten(6, 7).flatten(4, 5).flatten(2, 3)
-        return x[:, :, self.factors[1] - 1 :] if first else x
+    Of the first frame's copies in time only the last is kept.
+    """
+    repeats = out_channels * time_factor * space_factor**2 // in_channels
+    return Unfold(time_factor, space_factor, repeats, time_factor - 1 if first else 0)

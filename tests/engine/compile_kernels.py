@@ -10,14 +10,20 @@ from triton.compiler import ASTSource
 
 HOPPER = GPUTarget("cuda", 90, 32)
 POINTERS = {
-    "norm_modulate": {"x": "*bf16", "scale": "*fp32", "shift": "*fp32", "out": "*bf16"},
+    "norm_modulate": {"x": "*bf16", "y": "*bf16", "out": "*bf16"}
+    | {name: "*fp32" for name in ("gate", "scale", "shift")},
     "gated_residual": {"x": "*bf16", "y": "*bf16", "gate": "*fp32"},
     "qk_norm_rope": {name: "*bf16" for name in ("q", "k", "q_weight", "k_weight")} | {"cos": "*fp32", "sin": "*fp32"},
-    "norm_silu": {"x": "*bf16", "weight": "*bf16", "out": "*bf16"},
+    "add_norm_silu": {name: "*bf16" for name in ("values", "bias", "shortcut", "weight", "out")},
+    "store_rows": {name: "*bf16" for name in ("k", "v", "keys", "values")} | {"rows": "*i64"},
+    "merge_splits": {"parts": "*bf16", "log_sums": "*fp32", "out": "*bf16"},
+    "rotate_keys": {"source": "*bf16", "target": "*bf16", "cos": "*fp32", "sin": "*fp32"},
     "fp8": {"x": "*bf16", "values": "*fp8e4nv", "scale": "*fp32"},
 }
-FLOATS = ("eps", "root", "largest", "smallest_scale")
-CONSTANTS = {"ROWS": 8, "BLOCK": 1024}
+FLOATS = ("eps", "base", "root", "largest", "smallest_scale")
+FLAGS = dict.fromkeys(("ADD", "GATED", "BIAS", "SHORTCUT", "NORM", "KEEP", "WRITE"), True)
+SIZES = {"ROWS": 8, "BLOCK": 1024, "PAIRS": 512, "SPLITS": 3, "TIME": 2, "SPACE": 2, "REPEATS": 8, "LEAD": 0}
+CONSTANTS = FLAGS | SIZES
 
 
 def signature(name, pointers):

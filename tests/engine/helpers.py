@@ -9,6 +9,7 @@ import torch
 from animacy.engine.config import TINY, TINY_21
 from animacy.engine.models import VideoDiT, VideoVAE
 from animacy.engine.models.rope import RotaryEmbedding
+from animacy.engine.weights import random_
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -18,20 +19,9 @@ def relative(a, b):
     return ((a.float() - b.float()).abs().max() / b.float().abs().max()).item()
 
 
-def random_weights(model, seed=0):
-    """Random weights that let every part of a network have its say; norms near one."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        fan_in = parameter[0].numel() if parameter.dim() > 1 else parameter.numel()
-        values = torch.randn(parameter.shape, generator=generator)
-        is_norm = ("norm" in name and name.endswith("weight")) or name.endswith("gamma")
-        parameter.data = 1 + 0.2 * values if is_norm else values * fan_in**-0.5
-    return model.eval().requires_grad_(False)
-
-
 def make(preset):
     """The preset's networks with random weights."""
-    return random_weights(VideoDiT(preset.dit), 1), random_weights(VideoVAE(preset.vae), 2)
+    return random_(VideoDiT(preset.dit), 1), random_(VideoVAE(preset.vae), 2)
 
 
 def angles(config, frames, rows, columns, first=0):
@@ -48,4 +38,4 @@ def picture(height, width, seed=0):
     return torch.randint(0, 256, (height, width, 3), generator=generator, dtype=torch.uint8)
 
 
-__all__ = ["DEVICE", "TINY", "TINY_21", "angles", "make", "picture", "random_weights", "relative", "with_stream"]
+__all__ = ["DEVICE", "TINY", "TINY_21", "angles", "make", "picture", "relative", "with_stream"]

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from animacy.engine.cache import KVCache, RollingWindow
 from animacy.engine.errors import EngineError
+from animacy.engine.kernels import rotate_keys
 from animacy.engine.models import VideoDiT
 from animacy.engine.models.dit import Conditions
 from animacy.engine.models.rope import RotaryEmbedding
-from tests.engine.helpers import TINY, angles, random_weights, relative
+from animacy.engine.weights import random_
+from tests.engine.helpers import TINY, angles, relative
 
 CONFIG = replace(TINY.dit, text_dim=None, audio=None)
 ROWS, COLUMNS = 2, 3
@@ -29,15 +31,23 @@ def run_cached(model, latents, *, sink, window, chunk=1, max_position=64):
     places = RollingWindow(sink, window, max_position)
     cache = KVCache(CONFIG, stream, rope, len(latents), TOKENS, torch.float32, torch.device("cpu"))
     time, out = model.embed_time(TIMESTEP), []
-    for piece in (latents[:, :, :1], *latents[:, :, 1:].split(chunk, dim=2)):
-        placement = places.place(piece.shape[2])
-        cache.begin(placement)
-        assert placement.position + piece.shape[2] <= max_position
-        turn = angles(CONFIG, piece.shape[2], ROWS, COLUMNS, placement.position)
-        out.append(model(piece, time, turn, Conditions(), cache))
-        back = places.advance(piece.shape[2])
-        if back:
-            cache.turn_back(back)
+    for i, piece in enumerate((latents[:, :, :1], *latents[:, :, 1:].split(chunk, dim=2))):
+        count = piece.shape[2]
+        placement = places.place(count)
+        assert placement.position + count <= max_position
+        turn = angles(CONFIG, count, ROWS, COLUMNS, placement.position)
+        if i == 0:
+            parts = [model(piece[[n]], time, turn, Conditions(), cache.first(n)) for n in range(len(piece))]
+            out.append(torch.cat(parts))
+        else:
+            at = torch.tensor([placement.numbers()] * len(piece))
+            full = placement.seen == cache.slots
+            out.append(model(piece, time, turn, Conditions(), cache.window(at), None if full else cache.seen(at)))
+        back = places.advance(count)
+        for n in range(len(piece)):
+            cache.keep_sink(n, placement, count)
+            if back:
+                cache.turn_back(n, back)
     return torch.cat(out, dim=2)
 
 
@@ -63,7 +73,7 @@ def video(frames, batch=1):
 
 @pytest.fixture(scope="module")
 def model():
-    return random_weights(VideoDiT(CONFIG))
+    return random_(VideoDiT(CONFIG))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +90,7 @@ def test_cached_generation_equals_one_masked_forward(model, sink, window, chunk,
 @pytest.mark.parametrize("max_position", [64, 12], ids=["", "turned back"])
 def test_a_rolled_window_equals_a_forward_over_sink_and_window_side_by_side(max_position):
     """With one layer keys do not depend on what their frame saw, so the rolled state can be computed directly."""
-    model = random_weights(VideoDiT(replace(CONFIG, num_layers=1)))
+    model = random_(VideoDiT(replace(CONFIG, num_layers=1)))
     sink, window = 2, 3
     latents = video(14)
     cached = run_cached(model, latents, sink=sink, window=window, max_position=max_position)
@@ -98,17 +108,23 @@ def test_turning_positions_back_changes_nothing(model):
 
 
 def test_the_masked_forward_can_be_trained():
-    trained = random_weights(VideoDiT(CONFIG)).requires_grad_(True)
+    trained = random_(VideoDiT(CONFIG)).requires_grad_(True)
     run_masked(trained, video(3), sink=1, window=2).square().mean().backward()
     assert all(parameter.grad.abs().max() > 0 for name, parameter in trained.named_parameters() if "k.bias" not in name)
 
 
 def test_rotations_add_up():
     rope = RotaryEmbedding(CONFIG)
-    keys = torch.randn(2, TOKENS, CONFIG.num_heads, CONFIG.head_dim)
-    assert torch.equal(rope.shift(keys, 0), keys)
-    torch.testing.assert_close(rope.shift(rope.shift(keys, 7), -7), keys)
-    torch.testing.assert_close(rope.shift(rope.shift(keys, 3), 4), rope.shift(keys, 7))
+    keys = torch.randn(2, 1, TOKENS, CONFIG.num_heads, CONFIG.head_dim)
+
+    def moved(keys, frames):
+        turn, out = rope.shifts(torch.tensor([frames])), torch.empty_like(keys)
+        rotate_keys(keys, turn.cos, turn.sin, out)
+        return out
+
+    assert torch.equal(moved(keys, 0), keys)
+    torch.testing.assert_close(moved(moved(keys, 7), -7), keys)
+    torch.testing.assert_close(moved(moved(keys, 3), 4), moved(keys, 7))
 
 
 @given(

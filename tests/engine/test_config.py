@@ -66,3 +66,10 @@ def test_streams_that_cannot_work_are_refused(changes):
 def test_models_that_do_not_fit_each_other_are_refused():
     with pytest.raises(EngineError, match="the VAE takes 4"):
         replace(TINY, dit=replace(TINY.dit, out_channels=8))
+
+
+@pytest.mark.parametrize(("light", "full"), [("wan22-5b-light", WAN22_5B), ("wan21-1.3b-light", WAN21_1_3B)])
+def test_a_light_preset_takes_the_transformer_and_the_latents_of_the_full_one(light, full):
+    pruned = preset(light)
+    assert 4 * pruned.vae.decoder_dim == full.vae.decoder_dim
+    assert replace(pruned, name=full.name, vae=full.vae) == full

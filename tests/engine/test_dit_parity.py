@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from animacy.engine.bench.theirs import dit_like, their_dit
 from animacy.engine.config import TINY
 from animacy.engine.models import VideoDiT
 from animacy.engine.models.dit import Conditions
-from animacy.engine.weights import load_tensors
-from tests.engine.helpers import angles, random_weights, relative
+from animacy.engine.weights import load_tensors, random_
+from tests.engine.helpers import angles, relative
 
 CONFIG = replace(TINY.dit, audio=None)
 FRAMES, HEIGHT, WIDTH = 3, 8, 12
@@ -19,21 +20,8 @@ FRAMES, HEIGHT, WIDTH = 3, 8, 12
 
 @pytest.fixture
 def pair(diffusers):
-    theirs = diffusers.WanTransformer3DModel(
-        patch_size=CONFIG.patch_size,
-        num_attention_heads=CONFIG.num_heads,
-        attention_head_dim=CONFIG.head_dim,
-        in_channels=CONFIG.in_channels,
-        out_channels=CONFIG.out_channels,
-        text_dim=CONFIG.text_dim,
-        freq_dim=CONFIG.freq_dim,
-        ffn_dim=CONFIG.ffn_dim,
-        num_layers=CONFIG.num_layers,
-        cross_attn_norm=CONFIG.cross_attn_norm,
-        eps=CONFIG.eps,
-        rope_max_seq_len=CONFIG.max_position,
-    )
-    random_weights(theirs)
+    theirs = dit_like(CONFIG)
+    random_(theirs)
     ours = VideoDiT(CONFIG)
     assert load_tensors(ours, theirs.state_dict()).complete
     return ours.eval().requires_grad_(False), theirs
@@ -71,6 +59,13 @@ def test_a_timestep_for_each_frame_equals_one_for_each_of_its_tokens(pair):
     each = steps.repeat_interleave(HEIGHT * WIDTH // 4, dim=1)
     by_token = ours(latents, ours.embed_time(each), turn, Conditions())
     assert relative(by_frame, by_token) <= 1e-5
+
+
+def test_theirs_made_with_the_weights_of_ours_computes_the_same(diffusers):
+    ours = random_(VideoDiT(TINY.dit))
+    pair = ours, their_dit(ours)
+    got, expected = both(pair, torch.tensor([300.0, 700.0]))
+    assert relative(got, expected) <= 1e-4
 
 
 def test_bfloat16_stays_near_float32(pair):

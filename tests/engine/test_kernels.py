@@ -10,12 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from animacy.engine.kernels import dispatch
+from animacy.engine.kernels import SAME, Unfold, add_norm_silu, dispatch
+from animacy.engine.kernels.add_norm_silu import add_norm_silu_reference, add_norm_silu_triton
 from animacy.engine.kernels.fp8 import FP8, quantize_fp8_reference, quantize_fp8_triton
 from animacy.engine.kernels.gated_residual import gated_residual_reference, gated_residual_triton
-from animacy.engine.kernels.norm_modulate import norm_modulate_reference, norm_modulate_triton
-from animacy.engine.kernels.norm_silu import norm_silu, norm_silu_reference, norm_silu_triton
+from animacy.engine.kernels.merge_splits import merge_splits_reference, merge_splits_triton
+from animacy.engine.kernels.norm_modulate import (
+    add_norm_modulate_reference,
+    norm_modulate_reference,
+    norm_modulate_triton,
+)
 from animacy.engine.kernels.qk_norm_rope import norm_rope_reference, qk_norm_rope_triton
+from animacy.engine.kernels.rotate_keys import rotate_keys_reference, rotate_keys_triton
+from animacy.engine.kernels.store_rows import store_rows_reference, store_rows_triton
 from tests.engine.helpers import DEVICE
 
 pytestmark = pytest.mark.skipif(dispatch.triton is None, reason="Triton is not installed")
@@ -54,14 +61,15 @@ def test_gated_residual(dtype, groups):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_qk_norm_rope_in_place_in_a_fused_projection(dtype):
+@pytest.mark.parametrize("positions", [(), (2,)], ids=["the same", "one each"])
+def test_qk_norm_rope_in_place_in_a_fused_projection(dtype, positions):
     tokens, heads, head_dim = 5, 3, 12
     dim = heads * head_dim
     qkv = values(2, tokens, 3 * dim, dtype=dtype)
     before = qkv.clone()
     q, k, _ = qkv.chunk(3, dim=-1)
     weights = [1 + 0.3 * values(dim, dtype=dtype, seed=seed) for seed in (1, 2)]
-    turn = values(tokens, head_dim // 2, seed=3)
+    turn = values(*positions, tokens, head_dim // 2, seed=3)
     tables = (turn.cos(), turn.sin())
     expected = [norm_rope_reference(x, w, *tables, 1e-6) for x, w in zip((q, k), weights, strict=True)]
     got = qk_norm_rope_triton(q, k, *weights, *tables, 1e-6)
@@ -71,23 +79,96 @@ def test_qk_norm_rope_in_place_in_a_fused_projection(dtype):
     assert not torch.equal(qkv[..., :dim], before[..., :dim])
 
 
+def channels_last(*shape, dtype, seed=0):
+    return values(*shape, dtype=dtype, seed=seed).contiguous(memory_format=torch.channels_last_3d)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("batch", [1, 2])
-def test_norm_silu_writes_into_the_window_of_a_convolution(dtype, batch):
-    x = values(batch, 20, 3, 2, 5, dtype=dtype).contiguous(memory_format=torch.channels_last_3d)
-    weight = 1 + 0.3 * values(20, 1, 1, 1, seed=1)
-    window = values(batch, 20, 5, 2, 5, dtype=dtype, seed=2).contiguous(memory_format=torch.channels_last_3d)
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize(
+    ("shortcut", "unfold"),
+    [(None, SAME), ((20, 3, 2, 6), SAME), ((20, 2, 1, 3), Unfold(2, 2, 8, 1)), ((40, 3, 1, 3), Unfold(1, 2, 2))],
+    ids=["none", "same", "time and space", "space"],
+)
+def test_add_norm_silu_writes_into_the_window_of_a_convolution(dtype, batch, norm, shortcut, unfold):
+    x = channels_last(batch, 20, 3, 2, 6, dtype=dtype)
+    bias = values(20, dtype=dtype, seed=3)
+    beside = None if shortcut is None else channels_last(batch, *shortcut, dtype=dtype, seed=4)
+    weight = 1 + 0.3 * values(20, 1, 1, 1, seed=1) if norm else None
+    window = channels_last(batch, 20, 5, 2, 6, dtype=dtype, seed=2)
     past = window[:, :, :2].clone()
-    expected = norm_silu_reference(x, weight, torch.empty_like(x))
-    norm_silu_triton(x, weight, window[:, :, 2:])
+    summed, expected = x.clone(), torch.empty_like(x)
+    add_norm_silu_reference(summed, bias, beside, unfold, weight, expected)
+    untouched = x.clone()
+    add_norm_silu_triton(untouched, bias, beside, unfold, weight, window[:, :, 2:], keep=False)
+    assert torch.equal(untouched, x)
     torch.testing.assert_close(window[:, :, 2:], expected, **tolerance(dtype))
+    add_norm_silu_triton(x, bias, beside, unfold, weight, window[:, :, 2:])
+    torch.testing.assert_close(window[:, :, 2:], expected, **tolerance(dtype))
+    torch.testing.assert_close(x, summed, **tolerance(dtype))
     assert torch.equal(window[:, :, :2], past)
 
 
 def test_norm_of_nothing_is_nothing():
     x = torch.zeros(1, 4, 1, 2, 2, device=DEVICE)
-    out = norm_silu(x, torch.ones(4, device=DEVICE), torch.ones_like(x))
+    out = torch.ones_like(x)
+    add_norm_silu(x, None, None, SAME, torch.ones(4, device=DEVICE), out)
     assert torch.equal(out, torch.zeros_like(x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("gated", [True, False])
+def test_add_norm_modulate(dtype, gated):
+    x, y = values(2, 6, 40, dtype=dtype) * 3 + 1, values(2, 6, 40, dtype=dtype, seed=5)
+    gate = values(1, 3, 40, seed=6) if gated else None
+    scale, shift = values(2, 1, 2, 40, seed=1).unbind(2)
+    expected = add_norm_modulate_reference(x, y, gate, scale, shift, 1e-6, 0.0)
+    got = x.clone()
+    normed = norm_modulate_triton(got, scale, shift, 1e-6, 0.0, y, gate)
+    for mine, reference in zip((got, normed), expected, strict=True):
+        torch.testing.assert_close(mine, reference, **tolerance(dtype))
+
+
+WHERE_FP8_ROUNDS = pytest.mark.skipif(DEVICE.type == "cpu", reason="Triton's interpreter rounds wrongly to FP8")
+
+
+@pytest.mark.parametrize("cached", [torch.float32, torch.bfloat16, pytest.param(FP8, marks=WHERE_FP8_ROUNDS)], ids=str)
+def test_store_rows_of_a_fused_projection(cached):
+    qkv = values(2, 3, 3 * 24, dtype=torch.bfloat16)
+    _, k, v = qkv.chunk(3, dim=-1)
+    rows = torch.tensor([2, 3, 4, 12, 10, 11], device=DEVICE)
+    mine, reference = ([torch.zeros(16, 24, device=DEVICE).to(cached) for _ in range(2)] for _ in range(2))
+    store_rows_triton(k, v, *mine, rows)
+    store_rows_reference(k, v, *reference, rows)
+    for a, b in zip(mine, reference, strict=True):
+        torch.testing.assert_close(a.float(), b.float(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_rotate_keys_turns_each_sample_by_its_own_angle(dtype):
+    keys = values(3, 2, 8, 2, 12, dtype=dtype)
+    turn = values(2, 2, seed=1)
+    mine, reference = torch.zeros_like(keys), torch.zeros_like(keys)
+    rotate_keys_triton(keys[:, :, :5], turn.cos(), turn.sin(), mine[:, :, :5])
+    rotate_keys_reference(keys[:, :, :5], turn.cos(), turn.sin(), reference[:, :, :5])
+    torch.testing.assert_close(mine, reference, **tolerance(dtype))
+    rotate_keys_triton(keys, turn.cos(), turn.sin(), keys)
+    torch.testing.assert_close(keys[:, :, :5], reference[:, :, :5], **tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_split_attention_is_the_whole_one(dtype):
+    q, k, v = (values(2, tokens, 3, 8, dtype=dtype, seed=tokens) for tokens in (5, 12, 13))
+    v = v[:, :12]
+    scores = torch.einsum("bqhd,bkhd->bhqk", q.float(), k.float())
+    expected = torch.einsum("bhqk,bkhd->bqhd", scores.softmax(-1), v.float())
+    parts = []
+    for score, part in zip(scores.split(4, dim=-1), v.split(4, dim=1), strict=True):
+        parts.append(torch.einsum("bhqk,bkhd->bqhd", score.softmax(-1), part.float()).to(dtype))
+    sums = torch.stack([score.logsumexp(-1) for score in scores.split(4, dim=-1)])
+    for merge in (merge_splits_triton, merge_splits_reference):
+        torch.testing.assert_close(merge(torch.stack(parts), sums).float(), expected, **tolerance(dtype))
 
 
 def test_quantize_fp8_gives_back_what_fp8_can_hold():
@@ -111,10 +192,7 @@ def test_quantize_fp8_of_zeros():
     "quantize",
     [
         quantize_fp8_reference,
-        pytest.param(
-            quantize_fp8_triton,
-            marks=pytest.mark.skipif(DEVICE.type == "cpu", reason="Triton's interpreter rounds wrongly to FP8"),
-        ),
+        pytest.param(quantize_fp8_triton, marks=WHERE_FP8_ROUNDS),
     ],
 )
 def test_quantize_fp8_is_near(quantize, dtype):
@@ -130,7 +208,7 @@ def test_the_kernels_compile_for_a_gpu(tmp_path):
     command = [sys.executable, "-m", "tests.engine.compile_kernels"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 5
+    assert len(done.stdout.splitlines()) == 8
 
 
 def test_training_goes_through_the_references():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from animacy.engine.bench.baseline import decode_latent_frame
+from animacy.engine.bench.theirs import their_vae, vae_like
 from animacy.engine.errors import EngineError
 from animacy.engine.models import VideoVAE
 from animacy.engine.models.causal_conv import FeatureCache
-from animacy.engine.weights import load_tensors
-from tests.engine.helpers import TINY, TINY_21, random_weights, relative
+from animacy.engine.weights import load_tensors, random_
+from tests.engine.helpers import TINY, TINY_21, relative
 
 VAES = {"wan22": TINY.vae, "wan21": TINY_21.vae}
 LATENT_FRAMES = 4
@@ -22,27 +24,7 @@ def config(request):
 
 @pytest.fixture
 def vae(config):
-    return random_weights(VideoVAE(config))
-
-
-def their_vae(diffusers, config):
-    patch = config.patch_size
-    channels = 3 * patch**2
-    return diffusers.AutoencoderKLWan(
-        base_dim=config.encoder_dim,
-        decoder_base_dim=config.decoder_dim,
-        z_dim=config.z_dim,
-        dim_mult=list(config.dim_mult),
-        num_res_blocks=config.num_res_blocks,
-        temperal_downsample=list(config.temporal_downsample),
-        latents_mean=list(config.latents_mean),
-        latents_std=list(config.latents_std),
-        is_residual=config.residual,
-        in_channels=channels,
-        out_channels=channels,
-        patch_size=patch if patch > 1 else None,
-        scale_factor_spatial=config.spatial_factor,
-    )
+    return random_(VideoVAE(config))
 
 
 def scaled(config, latents):
@@ -60,7 +42,7 @@ def latents_for(config, batch=1):
 
 
 def test_encoder_and_decoder_equal_diffusers(diffusers, config):
-    theirs = random_weights(their_vae(diffusers, config))
+    theirs = random_(vae_like(config))
     ours = VideoVAE(config)
     assert load_tensors(ours, theirs.state_dict()).complete
     ours.requires_grad_(False)
@@ -70,6 +52,15 @@ def test_encoder_and_decoder_equal_diffusers(diffusers, config):
     expected = theirs.decode(scaled(config, latents)).sample
     assert expected.abs().max() > 0.1
     assert relative(ours.decode_clip(latents), expected) <= 1e-4
+
+
+def test_theirs_streams_with_the_weights_of_ours(diffusers, vae, config):
+    """So that what is measured beside ours does the same work."""
+    theirs, latents = their_vae(vae), latents_for(config)
+    features = [None] * theirs._cached_conv_counts["decoder"]
+    raw = scaled(config, latents).split(1, dim=2)
+    pieces = [decode_latent_frame(theirs, latent, features, first=not i) for i, latent in enumerate(raw)]
+    assert relative(vae.decode_clip(latents), torch.cat(pieces, dim=2)) <= 1e-4
 
 
 def test_decoding_frame_by_frame_equals_the_clip_in_one_piece(vae, config):
@@ -96,7 +87,7 @@ def test_a_picture_needs_no_cache(vae, config):
 def test_channels_last_all_the_way(vae, config):
     video, latents = clip(config), latents_for(config)
     encoded, decoded = vae.encode_clip(video), vae.decode_clip(latents)
-    vae.channels_last()
+    vae.optimize()
     assert relative(vae.encode_clip(video), encoded) <= 1e-5
     assert relative(vae.decode_clip(latents), decoded) <= 1e-5
     cache = FeatureCache()
@@ -123,8 +114,25 @@ def test_the_memory_of_a_stream_can_be_taken_elsewhere(vae, config):
     for i in range(2):
         vae.decode(latents[:, :, i : i + 1], here, first=not i)
         vae.decode(torch.zeros_like(latents[:, :, :1]), there, first=not i)
-    there.load_state_dict(here.state_dict())
+    for name, past in there.tensors().items():
+        past.copy_(here.tensors()[name])
     assert torch.equal(vae.decode(latents[:, :, 2:3], here, False), vae.decode(latents[:, :, 2:3], there, False))
+
+
+def test_sessions_share_buffers_and_nothing_else(vae, config):
+    latents, other = latents_for(config), latents_for(config).flip(2)
+    shared = FeatureCache(sessions=2)
+    for first in (True, False):
+        vae.decode(torch.zeros(2, *latents[0, :, :1].shape), shared, first)
+    alone = [FeatureCache(), FeatureCache()]
+    for i, session in enumerate((latents, other)):
+        view = shared.session(i)
+        view.reset()
+        begun = vae.decode(session[:, :, :1], view, first=True)
+        assert torch.equal(begun, vae.decode(session[:, :, :1], alone[i], first=True))
+    together = vae.decode(torch.cat((latents, other))[:, :, 1:2], shared, first=False)
+    for i, session in enumerate((latents, other)):
+        assert relative(together[[i]], vae.decode(session[:, :, 1:2], alone[i], first=False)) <= 1e-5
 
 
 def test_another_size_is_refused(vae, config):

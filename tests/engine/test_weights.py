@@ -12,8 +12,9 @@ from animacy.engine.config import PRESETS
 from animacy.engine.errors import WeightsError
 from animacy.engine.layouts import Layout, layouts
 from animacy.engine.models import VideoDiT, VideoVAE
-from animacy.engine.weights import export, load, load_dit, load_tensors, load_vae, save
-from tests.engine.helpers import TINY, TINY_21, random_weights
+from animacy.engine.models.dit import Conditions
+from animacy.engine.weights import empty_dit, empty_vae, export, load, load_dit, load_tensors, load_vae, random_, save
+from tests.engine.helpers import TINY, TINY_21, angles
 
 MODELS = {
     "dit with text and speech": lambda: VideoDiT(TINY.dit),
@@ -30,7 +31,7 @@ def build(request):
 
 @pytest.mark.parametrize("layout", Layout)
 def test_a_layout_round_trips_through_a_file(build, layout, tmp_path):
-    model, other = random_weights(build(), 1), random_weights(build(), 2)
+    model, other = random_(build(), 1), random_(build(), 2)
     path = tmp_path / "model.safetensors"
     save(model, path, layout)
     report = load(other, path)
@@ -107,7 +108,7 @@ def test_the_two_layouts_swap_the_norms():
 
 
 def test_shards_in_a_folder_and_a_prefix(tmp_path):
-    model = random_weights(VideoDiT(TINY_21.dit))
+    model = random_(VideoDiT(TINY_21.dit))
     tensors = {f"model.{name}": tensor for name, tensor in export(model, Layout.ORIGINAL).items()}
     names = sorted(tensors)
     for i in range(2):
@@ -118,13 +119,13 @@ def test_shards_in_a_folder_and_a_prefix(tmp_path):
 
 
 def test_loading_in_bfloat16_keeps_what_needs_precision(tmp_path):
-    model = random_weights(VideoDiT(TINY.dit))
+    model = random_(VideoDiT(TINY.dit))
     save(model, tmp_path / "dit.safetensors")
     loaded, _ = load_dit(TINY.dit, tmp_path / "dit.safetensors")
     assert loaded.dtype == torch.bfloat16
     assert torch.equal(loaded.blocks[0].modulation, model.blocks[0].modulation)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
-    vae = random_weights(VideoVAE(TINY.vae))
+    vae = random_(VideoVAE(TINY.vae))
     save(vae, tmp_path / "vae.safetensors", Layout.DIFFUSERS)
     assert load_vae(TINY.vae, tmp_path / "vae.safetensors")[0].dtype == torch.bfloat16
 
@@ -144,7 +145,7 @@ def test_what_does_not_fit_is_named():
 
 
 def test_a_checkpoint_without_speech_loads_if_asked_and_speech_then_adds_nothing(tmp_path):
-    mute = random_weights(VideoDiT(replace(TINY.dit, audio=None)))
+    mute = random_(VideoDiT(replace(TINY.dit, audio=None)))
     save(mute, tmp_path / "mute.safetensors")
     with pytest.raises(WeightsError, match="audio"):
         load_dit(TINY.dit, tmp_path / "mute.safetensors")
@@ -159,3 +160,29 @@ def test_no_file_and_a_damaged_one(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"not weights at all")
     with pytest.raises(WeightsError, match="damaged"):
         load(VideoDiT(TINY_21.dit), tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("name", ["wan22-5b", "wan21-1.3b", "spark"])
+def test_random_weights_keep_a_deep_transformer_in_the_range_of_bfloat16(name):
+    """As many layers as the preset has, but narrow: a shallow one would not show what grows from block to block."""
+    preset = PRESETS[name]
+    audio = preset.dit.audio
+    narrow = replace(preset.dit, dim=96, num_heads=2, ffn_dim=192, text_len=4, audio=audio)
+    model = random_(VideoDiT(narrow).cast(torch.bfloat16), 3)
+    latents = torch.randn(1, narrow.in_channels, 1, 8, 8)
+    speech = torch.randn(1, 1, audio.window, audio.feature_dim)
+    conditions = Conditions(model.embed_text(None, 1), model.embed_audio(speech))
+    velocity = model(latents, model.embed_time(torch.tensor([[500.0]])), angles(narrow, 1, 4, 4), conditions)
+    assert 0.1 < velocity.std() < 10
+
+
+def test_random_weights_are_those_of_their_seed():
+    one, same, other = (random_(VideoVAE(TINY.vae), seed).decoder.conv_in.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_a_network_is_made_in_its_precision_and_place():
+    for model in (empty_dit(TINY.dit), empty_vae(TINY.vae)):
+        assert model.dtype == torch.bfloat16 and not model.training
+        assert not any(parameter.requires_grad or parameter.is_meta for parameter in model.parameters())
+    assert torch.equal(empty_vae(TINY.vae).latents_std.flatten(), torch.tensor(TINY.vae.latents_std))

@@ -1,0 +1,65 @@
+"""What a benchmark runs: a preset at a size, for some sessions, on some devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from animacy.engine.config import Preset, preset
+from animacy.engine.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`size` is (height, width) in pixels; the first device generates, the last one decodes."""
+
+    preset: Preset
+    size: tuple[int, int]
+    sessions: int
+    devices: tuple[torch.device, ...]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the transformer runs."""
+        return self.devices[0]
+
+    @property
+    def vae_device(self) -> torch.device:
+        """Where the autoencoder runs."""
+        return self.devices[-1]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether there is anything to see of a GPU's speed."""
+        return self.device.type == "cuda"
+
+    @property
+    def frames(self) -> int:
+        """Frames that each session gets of one iteration."""
+        return self.preset.stream.chunk * self.preset.vae.temporal_factor
+
+    def free_bytes(self) -> list[int]:
+        """Memory that is free on each GPU."""
+        return [torch.cuda.mem_get_info(device)[0] for device in self.devices]
+
+
+def workload(name: str, gpus: int, sessions: int, height: int | None, width: int | None) -> Workload:
+    """Make a workload of what a user asked for; 0 GPUs means the processor.
+
+    Raises:
+        EngineError: there is no such preset, too few GPUs, or the size does not divide.
+    """
+    chosen = preset(name)
+    size = (height or chosen.size[0], width or chosen.size[1])
+    chosen.latent_size(*size)
+    if sessions < 1:
+        raise EngineError(f"{sessions} sessions cannot be measured", "give 1 or more")
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpus > present:
+        remedy = f"give --gpus {present}" + ("" if present else ", which runs a tiny preset on the processor")
+        raise EngineError(f"{gpus} GPUs were asked for, {present} can be used", remedy)
+    if gpus > 2:
+        raise EngineError(f"the engine spreads over 2 GPUs, not {gpus}", "give --gpus 2")
+    devices = tuple(torch.device("cuda", index) for index in range(gpus)) or (torch.device("cpu"),)
+    return Workload(chosen, size, sessions, devices)

@@ -1,0 +1,157 @@
+"""One iteration of the transformer for some sessions: from noise to the next latent frames, committed to the cache.
+
+The loop is that of few-step autoregressive video diffusion (CausVid, arXiv:2412.07772; Self Forcing, arXiv:2506.08009):
+denoise the next latent frames in a few steps, each step seeing the past through a cache of keys and values; commit them
+to the cache. All of it, from the projection of the speech to the commit, works on static memory and is one CUDA graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from animacy.engine.cache import CachedFrames, KVCache, Placement
+from animacy.engine.config import Commit, Preset
+from animacy.engine.graphs import Replayed
+from animacy.engine.models import VideoDiT
+from animacy.engine.models.attention import KeysValues
+from animacy.engine.models.dit import Conditions, TimeEmbedding
+from animacy.engine.models.rope import RotaryEmbedding
+from animacy.engine.schedule import steps_of
+
+
+class Denoiser:
+    """Holds what the transformer remembers of up to `capacity` sessions, and takes the first of them forward together.
+
+    Args:
+        preset: of `dit`.
+        dit: the transformer.
+        height: of the picture in pixels.
+        width: of the picture in pixels.
+        capacity: how many sessions there is room for.
+
+    Work is enqueued on `stream` (None on the CPU, where it is done at once).
+    """
+
+    def __init__(self, preset: Preset, dit: VideoDiT, height: int, width: int, capacity: int) -> None:
+        self.preset, self._dit = preset, dit
+        device, stream, chunk = dit.device, preset.stream, preset.stream.chunk
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        latent = preset.latent_size(height, width)
+        self._grid = preset.dit.grid(*latent)
+        tokens = self._grid[0] * self._grid[1]
+        self._steps = steps_of(stream)
+        self._rope = RotaryEmbedding(preset.dit, device)
+        count = len(self._steps) if stream.commit is Commit.ALIGNED else 1
+        self.caches = tuple(
+            KVCache(preset.dit, stream, self._rope, capacity, tokens, dit.dtype, device) for _ in range(count)
+        )
+        shape = (preset.dit.out_channels, chunk, *latent)
+        self.noise = torch.zeros(capacity, len(self._steps), *shape, device=device)
+        self.latents = torch.zeros(capacity, *shape, device=device)
+        self.features = self.silence(capacity, chunk)
+        self._placements = torch.zeros(capacity, 4, dtype=torch.int64, device=device)
+        self._iterate = Replayed(self._work, self.stream)
+        with torch.inference_mode():
+            self._times = tuple(self._embed_time(step.timestep) for step in self._steps)
+            self._clean_time = self._embed_time(0.0)
+            self.text = dit.embed_text(None, capacity)
+
+    def silence(self, sessions: int, frames: int) -> Tensor:
+        """Features of no speech: (sessions, frames, window, feature_dim) of zeros."""
+        audio = self.preset.dit.audio
+        shape = (audio.window, audio.feature_dim) if audio is not None else (0, 0)
+        return torch.zeros(sessions, frames, *shape, device=self._dit.device)
+
+    @torch.inference_mode()
+    def capture(self, sessions: int) -> None:
+        """Make iterations of so many sessions replayable; spoils what is remembered of them."""
+        for full in (False, True):
+            self._iterate.capture((sessions, full))
+
+    @torch.inference_mode()
+    def begin(self, session: int, latent: Tensor, prompt_embeds: Tensor | None, placement: Placement) -> None:
+        """Commit a session's picture, (1, channels, 1, height, width), as the first frame of its past."""
+        with on(self.stream):
+            self.set_text(session, self._dit.embed_text(prompt_embeds, 1))
+            place = torch.tensor([placement.position], device=latent.device)
+            angles = self._rope.angles(place, *self._grid)
+            text = {layer: (k[session, None], v[session, None]) for layer, (k, v) in self.text.items()}
+            conditions = Conditions(text, self._dit.embed_audio(self.silence(1, 1)))
+            # The picture is clean, so every noise level sees the same keys and values of it.
+            for cache in self.caches:
+                self._dit.remember(latent, self._clean_time, angles, conditions, cache.first(session))
+                cache.keep_sink(session, placement, 1)
+
+    def set_text(self, session: int, text: Mapping[int, KeysValues]) -> None:
+        """Take over a session's projected prompt."""
+        for layer, pair in self.text.items():
+            for target, source in zip(pair, text[layer], strict=True):
+                target[session].copy_(source.squeeze(0))
+
+    @torch.inference_mode()
+    def iterate(self, placements: Sequence[Placement]) -> None:
+        """Generate the next chunk of the first sessions from `noise` and `features` into `latents`."""
+        numbers = torch.tensor([placement.numbers() for placement in placements])
+        with on(self.stream):
+            self._placements[: len(placements)].copy_(_pinned(numbers, self.stream), non_blocking=True)
+        slots = self.caches[0].slots
+        self._iterate((len(placements), all(placement.seen == slots for placement in placements)))
+
+    @torch.inference_mode()
+    def commit(self, session: int, placement: Placement, turn: int) -> None:
+        """After an iteration that counts: keep the sink, and turn a session's ring back in the rare case it is due."""
+        with on(self.stream):
+            for cache in self.caches:
+                cache.keep_sink(session, placement, self.preset.stream.chunk)
+                if turn:
+                    cache.turn_back(session, turn)
+
+    def tensors(self, session: int) -> dict[str, Tensor]:
+        """Views of all that the next iterations of a session depend on."""
+        named = {f"text.{layer}.{i}": one[session] for layer, pair in self.text.items() for i, one in enumerate(pair)}
+        for index, cache in enumerate(self.caches):
+            named |= {f"cache.{index}.{name}": tensor for name, tensor in cache.tensors(session).items()}
+        return named
+
+    def _work(self, key: tuple[int, bool]) -> None:
+        """All of an iteration on the device: the speech, the denoising steps and the commit."""
+        sessions, full = key
+        placements = self._placements[:sessions]
+        memories = [cache.window(placements) for cache in self.caches]
+        mask = None if full else self.caches[0].seen(placements)
+        frames = torch.arange(self.preset.stream.chunk, device=placements.device)
+        angles = self._rope.angles(placements[:, 2:3] + frames, *self._grid)
+        conditions = Conditions(
+            {layer: (k[:sessions], v[:sessions]) for layer, (k, v) in self.text.items()},
+            self._dit.embed_audio(self.features[:sessions]),
+        )
+
+        def predict(latents: Tensor, time: TimeEmbedding, memory: CachedFrames) -> Tensor:
+            return self._dit(latents, time, angles, conditions, memory, mask)
+
+        noise = self.noise[:sessions]
+        latents = noise[:, 0]
+        for index, (step, time) in enumerate(zip(self._steps, self._times, strict=True)):
+            velocity = predict(latents, time, memories[index % len(memories)])
+            latents = step.advance(latents, velocity, noise[:, (index + 1) % len(self._steps)])
+        if self.preset.stream.commit is Commit.CLEAN:
+            self._dit.remember(latents, self._clean_time, angles, conditions, memories[0], mask)
+        self.latents[:sessions].copy_(latents)
+
+    def _embed_time(self, timestep: float) -> TimeEmbedding:
+        """One timestep for all tokens; a group of 1 broadcasts over sessions and tokens."""
+        return self._dit.embed_time(torch.full((1, 1), timestep, device=self._dit.device))
+
+
+def on(stream: torch.cuda.Stream | None) -> torch.cuda.StreamContext | nullcontext[None]:
+    """Enqueue on `stream`; on the CPU do nothing."""
+    return nullcontext() if stream is None else torch.cuda.stream(stream)
+
+
+def _pinned(tensor: Tensor, stream: torch.cuda.Stream | None) -> Tensor:
+    """In memory from which the device reads without the host waiting."""
+    return tensor if stream is None else tensor.pin_memory()

@@ -1,0 +1,329 @@
+"""Several characters on one engine, taken forward together, each as if it were alone.
+
+Sessions join and leave between iterations. Those that are live fill the first places without a gap, so that an
+iteration of n sessions works on the first n places of static memory, whoever they are. Nothing grows with time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from animacy.engine.cache import RollingWindow
+from animacy.engine.clock import Clock, Mark
+from animacy.engine.config import Preset
+from animacy.engine.denoiser import Denoiser, on
+from animacy.engine.errors import EngineError
+from animacy.engine.frames import Decoding, FrameDecoder
+from animacy.engine.models import VideoDiT, VideoVAE
+
+_STATE_VERSION = 2
+
+
+@dataclass(slots=True)
+class _Session:
+    """What the host knows of a session; its place in the static memory is its place in the list of sessions."""
+
+    id: int
+    window: RollingWindow
+    generator: torch.Generator
+    interruptions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Milliseconds since the warm-up at which some work began and ended."""
+
+    start: float
+    end: float
+
+    @property
+    def duration(self) -> float:
+        """In milliseconds."""
+        return self.end - self.start
+
+
+@dataclass(slots=True)
+class Pending:
+    """A chunk whose latents are done and whose pictures are being made."""
+
+    ids: list[int]
+    given_up: set[int]
+    denoise: Span
+    _decoding: Decoding
+    _at: Callable[[Mark], float]
+    _decode: Span | None = field(default=None)
+
+    def wait(self) -> dict[int, Tensor | None]:
+        """The pictures of each session, (frames, height, width, 3), uint8 RGB on the CPU; None where given up.
+
+        They are overwritten when two more chunks have been asked for: copy what is to last.
+        """
+        self._decoding.end.wait()
+        frames = zip(self.ids, self._decoding.frames, strict=True)
+        return {session: None if session in self.given_up else pictures for session, pictures in frames}
+
+    @property
+    def decode(self) -> Span:
+        """When the pictures were made, the copy to the host included; waits for it."""
+        if self._decode is None:
+            self._decoding.end.wait()
+            self._decode = Span(self._at(self._decoding.begin), self._at(self._decoding.end))
+        return self._decode
+
+
+class Sessions:
+    """Generates the videos of up to `capacity` characters, a chunk of latent frames at a time.
+
+    Args:
+        preset: shapes and schedule; `dit` and `vae` must be of its configuration.
+        dit: the transformer, on the device that generates.
+        vae: the autoencoder; on another device it decodes there, beside the transformer.
+        height: of the picture in pixels, a multiple of `preset.pixel_step`; None takes the preset's size.
+        width: as `height`.
+        capacity: how many sessions there is room for.
+
+    Raises:
+        EngineError: the size does not divide, or the models are of another configuration.
+
+    All methods are called from one thread, except `interrupt`.
+    """
+
+    def __init__(
+        self,
+        preset: Preset,
+        dit: VideoDiT,
+        vae: VideoVAE,
+        height: int | None = None,
+        width: int | None = None,
+        capacity: int = 1,
+    ) -> None:
+        if (dit.config, vae.config) != (preset.dit, preset.vae):
+            raise EngineError(f"the models were not made for preset {preset.name}", "load both with its configuration")
+        self.preset = preset
+        self.size = (height or preset.size[0], width or preset.size[1])
+        self.capacity = capacity
+        self._clock = Clock()
+        self._denoiser = Denoiser(preset, dit, *self.size, capacity)
+        self._decoder = FrameDecoder(preset, vae, *self.size, capacity, self._clock)
+        self._sessions: list[_Session] = []
+        self._ids = itertools.count()
+        self._read: Mark | None = None
+        self._begin_time()
+
+    @property
+    def live(self) -> list[int]:
+        """The sessions that were admitted and not released."""
+        return [session.id for session in self._sessions]
+
+    def warm_up(self, progress: Callable[[str, float], None] = lambda text, done: None) -> None:
+        """Capture the graphs of every number of sessions; before the first one is admitted, and only once.
+
+        Args:
+            progress: told what is being done, and the share of it all that is done, from 0 to 1.
+
+        Raises:
+            EngineError: there are sessions already.
+        """
+        if self._sessions:
+            raise EngineError("the engine is in use", "warm it up before the first session")
+        for count in range(1, self.capacity + 1):
+            done = (count - 1) / self.capacity
+            progress(f"transformer for {count} of {self.capacity} sessions", done)
+            self._denoiser.capture(count)
+            progress(f"decoder for {count} of {self.capacity} sessions", done + 0.5 / self.capacity)
+            self._decoder.capture(count)
+        self._begin_time()
+        progress("ready", 1.0)
+
+    def admit(self, image: Tensor, prompt_embeds: Tensor | None = None, seed: int = 0) -> tuple[int, Tensor]:
+        """Begin a session from a picture.
+
+        Args:
+            image: (height, width, 3), uint8 RGB, of the engine's size.
+            prompt_embeds: (words, text_dim) of the text encoder, for presets with text; None is no prompt.
+            seed: of the noise; two sessions with the same seed and input draw the same frames.
+
+        Returns:
+            (number of the session, the picture as the autoencoder gives it back, (height, width, 3), uint8).
+
+        Raises:
+            EngineError: there is no room, or the picture or the prompt has the wrong shape.
+        """
+        place = len(self._sessions)
+        if place == self.capacity:
+            raise EngineError(f"all {self.capacity} sessions of the engine are taken", "wait for one to end")
+        self._check_picture(image)
+        prompt = None if prompt_embeds is None else prompt_embeds.unsqueeze(0)
+        stream, device = self.preset.stream, self._denoiser.noise.device
+        window = RollingWindow(stream.sink, stream.window, self.preset.dit.max_position)
+        generator = torch.Generator(device).manual_seed(seed)
+        # The picture goes in while nothing else runs: it uses what an iteration uses.
+        self._settle()
+        latent, frame = self._decoder.begin(place, image)
+        self._denoiser.begin(place, latent.to(device), prompt, window.place(1))
+        window.advance(1)
+        self._sessions.append(_Session(next(self._ids), window, generator))
+        return self._sessions[-1].id, frame
+
+    def release(self, session: int) -> None:
+        """End a session; the last one moves to its place.
+
+        Raises:
+            EngineError: there is no such session.
+        """
+        place = self._place(session)
+        last = len(self._sessions) - 1
+        if place != last:
+            self._settle()
+            self._write(place, self._tensors(last))
+        self._sessions[place] = self._sessions[last]
+        self._sessions.pop()
+
+    def interrupt(self, session: int) -> None:
+        """Give up the chunk in progress of a session, if its latents are not done; may be called from any thread.
+
+        The video stays continuous: what was shown remains the past, and the next chunk goes on from there.
+
+        Raises:
+            EngineError: there is no such session.
+        """
+        self._sessions[self._place(session)].interruptions += 1
+
+    def step(self, audio: Mapping[int, Tensor | None] = {}) -> Pending:
+        """Take all sessions forward by a chunk.
+
+        Args:
+            audio: for each session speech features around each latent frame of the chunk, (chunk, window, feature_dim)
+                as the preset's `AudioConfig` says; None, or no entry, is silence (zeros).
+
+        Returns:
+            What is to come, once the latents are done; the pictures are made meanwhile.
+
+        Raises:
+            EngineError: there is no session, or the features have the wrong shape.
+        """
+        if not self._sessions:
+            raise EngineError("there is no session", "admit one with a picture first")
+        before = [session.interruptions for session in self._sessions]
+        self._set_features(audio)
+        placements = [session.window.place(self.preset.stream.chunk) for session in self._sessions]
+        begin = self._prepare()
+        self._denoiser.iterate(placements)
+        done = self._clock.mark(self._denoiser.stream)
+        done.wait()
+        given_up = set()
+        for place, (session, count) in enumerate(zip(self._sessions, before, strict=True)):
+            if session.interruptions != count:
+                given_up.add(place)
+            else:
+                turn = session.window.advance(self.preset.stream.chunk)
+                self._denoiser.commit(place, placements[place], turn)
+        return self._decode(begin, done, given_up)
+
+    def state_dict(self, session: int) -> dict[str, Any]:
+        """All that the next frames of a session depend on, copied; plain containers, integers and tensors."""
+        place = self._place(session)
+        self._settle()
+        return {
+            "version": _STATE_VERSION,
+            "preset": self.preset.name,
+            "size": self.size,
+            "window": self._sessions[place].window.state_dict(),
+            "generator": self._sessions[place].generator.get_state(),
+            "tensors": {name: tensor.clone() for name, tensor in self._tensors(place).items()},
+        }
+
+    def load_state_dict(self, session: int, state: Mapping[str, Any]) -> None:
+        """Go on exactly where `state_dict` was called, on an engine of the same preset and size.
+
+        Raises:
+            EngineError: there is no such session, or the state is of another kind of engine.
+        """
+        place = self._place(session)
+        mine = (_STATE_VERSION, self.preset.name, self.size)
+        theirs = (state["version"], state["preset"], tuple(state["size"]))
+        if mine != theirs:
+            raise EngineError(f"the state is of {theirs}, this engine is {mine}", "make one like the one it is of")
+        self._sessions[place].window.load_state_dict(state["window"])
+        self._sessions[place].generator.set_state(state["generator"])
+        self._settle()
+        self._write(place, state["tensors"])
+
+    def _prepare(self) -> Mark:
+        """Draw fresh noise, and wait on the device for what the iteration would overwrite."""
+        stream = self._denoiser.stream
+        if self._read is not None:
+            self._read.hold(stream)
+        begin = self._clock.mark(stream)
+        with on(stream):
+            for noise, session in zip(self._denoiser.noise, self._sessions, strict=False):
+                noise.normal_(generator=session.generator)
+        return begin
+
+    def _decode(self, begin: Mark, done: Mark, given_up: set[int]) -> Pending:
+        """Enqueue the pictures of a chunk; for sessions that were given up it leaves no trace."""
+        count = len(self._sessions)
+        kept = {place: _clones(self._decoder.tensors(place)) for place in given_up}
+        decoding, self._read = self._decoder.decode(self._denoiser.latents[:count], done)
+        with on(self._decoder.stream), torch.inference_mode():
+            for place, tensors in kept.items():
+                for name, tensor in self._decoder.tensors(place).items():
+                    tensor.copy_(tensors[name])
+        denoise, decoder = self._denoiser.stream, self._decoder.stream
+        span = Span(self._clock.at(begin, denoise), self._clock.at(done, denoise))
+        ids = {self._sessions[place].id for place in given_up}
+        return Pending(self.live, ids, span, decoding, lambda mark: self._clock.at(mark, decoder))
+
+    def _set_features(self, audio: Mapping[int, Tensor | None]) -> None:
+        """Copy the speech of each session to where the iteration reads it."""
+        silence = self._denoiser.silence(1, self.preset.stream.chunk)[0]
+        with on(self._denoiser.stream), torch.inference_mode():
+            for session, features in zip(self._sessions, self._denoiser.features, strict=False):
+                given = audio.get(session.id)
+                if given is not None and self.preset.dit.audio is None:
+                    raise EngineError(f"preset {self.preset.name} does not listen", "leave the audio out")
+                if given is not None and given.shape != silence.shape:
+                    raise EngineError(f"the audio is {tuple(given.shape)}, not {tuple(silence.shape)}")
+                features.copy_(silence if given is None else given, non_blocking=True)
+
+    def _tensors(self, place: int) -> dict[str, Tensor]:
+        """Views of all tensors that the next frames of a place depend on."""
+        return self._denoiser.tensors(place) | self._decoder.tensors(place)
+
+    @torch.inference_mode()
+    def _write(self, place: int, tensors: Mapping[str, Tensor]) -> None:
+        for name, tensor in self._tensors(place).items():
+            tensor.copy_(tensors[name])
+
+    def _settle(self) -> None:
+        """Wait for all that was enqueued, on both devices."""
+        for stream in (self._denoiser.stream, self._decoder.stream):
+            if stream is not None:
+                stream.synchronize()
+
+    def _begin_time(self) -> None:
+        self._clock.begin([self._denoiser.stream, self._decoder.stream])
+
+    def _place(self, session: int) -> int:
+        for place, one in enumerate(self._sessions):
+            if one.id == session:
+                return place
+        raise EngineError(f"there is no session {session}", "use a number that admit gave and release did not take")
+
+    def _check_picture(self, image: Tensor) -> None:
+        wanted = (*self.size, 3)
+        if image.dtype != torch.uint8 or tuple(image.shape) != wanted:
+            raise EngineError(
+                f"the picture is {tuple(image.shape)} of {image.dtype}, not {wanted} of torch.uint8",
+                f"resize it to {self.size[1]}x{self.size[0]} RGB",
+            )
+
+
+def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
