@@ -27,12 +27,17 @@ GROUP = "animacy"
 LOAD_VARIABLE = "ANIMACY_LOAD_PLUGINS"
 BUILT_IN = (
     "whisper",
+    "deepgram",
     "llama",
+    "openai_compatible",
+    "langchain",
     "kokoro",
+    "cartesia",
     "portrait",
     "video_engine",
     "file",
     "web",
+    "daily",
     "client_event",
     "page_actions",
     "backend_rpc",

@@ -93,7 +93,7 @@ class ChatModel(Protocol):
     def stream(self, request: Request, stop: threading.Event) -> AsyncIterator[Event]:
         """Write an answer. Ends soon after `stop` is set; stops computing when the iterator is closed.
 
-        Raises ModelError when the request is refused or the connection fails.
+        Raises AnimacyError when the request is refused or the connection fails.
         """
         ...
 
@@ -102,7 +102,7 @@ class ChatModel(Protocol):
         ...
 
     async def infer(self, messages: Sequence[Message], max_tokens: int, schema: Mapping[str, Any] | None) -> str:
-        """Answer once, outside the conversation, as JSON of a schema if one is given. Raises ModelError."""
+        """Answer once, outside the conversation, as JSON of a schema if one is given. Raises AnimacyError."""
         ...
 
     async def close(self) -> None:

@@ -31,7 +31,11 @@ from animacy.core.llm.opening import Opening, Openings
 from animacy.core.llm.prompt import Prompt
 from animacy.core.llm.shaping import FENCE, Claims, Ending
 from animacy.core.pipeline.frames import ForeseenTranscriptFrame, GroundedContextFrame
+from animacy.core.pipeline.remote import RemoteError
 from animacy.core.provider import CharacterContext
+
+MOST_FAILURES = 3
+"""Answers in a row that a server may fail to give before the conversation ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ class CharacterLLM(LLMService):
         self._answering = False
         self._draft: _Draft | None = None
         self._context: LLMContext | None = None
+        self._failures = 0
 
     def can_generate_metrics(self) -> bool:
         """Time to the first token, processing time and token usage are reported."""
@@ -126,6 +131,13 @@ class CharacterLLM(LLMService):
             await self.push_frame(LLMFullResponseStartFrame())
             await self.start_processing_metrics()
             await self._answer(frame)
+            self._failures = 0
+        except RemoteError as error:
+            self._failures += 1
+            gives_up = error.lasts or self._failures >= MOST_FAILURES
+            await self.push_error(
+                str(error), exception=error, category=error.category, force_treat_as_permanent=gives_up
+            )
         except AnimacyError as error:
             await self.push_error(str(error), exception=error)
         finally:
@@ -139,7 +151,7 @@ class CharacterLLM(LLMService):
         system_instruction: str | None = None,
         response_schema: dict[str, Any] | None = None,
     ) -> str | None:
-        """Answer once outside the conversation, following a JSON schema if one is given. Raises ModelError."""
+        """Answer once outside the conversation, following a JSON schema if one is given. Raises AnimacyError."""
         messages = _dicts(context)
         if system_instruction:
             messages.insert(0, {"role": "system", "content": system_instruction})

@@ -41,6 +41,7 @@ from animacy.core.video.runner import Cut, VideoRunner
 SAID_LATELY_SECONDS = 6.0
 COMING_WORDS = 4
 BYTES_PER_SAMPLE = 2
+NANOSECONDS = 1e9
 
 
 class CharacterVideoProcessor(FrameProcessor):
@@ -60,6 +61,9 @@ class CharacterVideoProcessor(FrameProcessor):
         self._resampler = SOXRStreamAudioResampler()
         self._turns: dict[str | None, int] = {}
         self._utterances: dict[str | None, Utterance] = {}
+        self._time_bases: dict[str | None, int] = {}
+        self._early: dict[str | None, list[TTSTextFrame]] = {}  # timed words before their context's first sound
+        self._last_time = 0  # of a word, on the pipeline's clock, in nanoseconds
         self._asides: set[str | None] = set()  # contexts whose words do not belong into the conversation
         self._dead: set[str] = set()
         self._coming: deque[Word | Frame] = deque()
@@ -84,7 +88,8 @@ class CharacterVideoProcessor(FrameProcessor):
             if isinstance(frame, SystemFrame) or direction is FrameDirection.UPSTREAM:
                 await self.push_frame(frame, direction)
             else:
-                if isinstance(frame, AggregatedTextFrame) and frame.will_be_spoken:
+                # A text with a time comes from a voice that will time its words as well.
+                if isinstance(frame, AggregatedTextFrame) and frame.will_be_spoken and frame.pts is None:
                     self._utterance(frame.context_id).announce(frame.text, frame.id)
                 await self._let_follow(frame)
 
@@ -169,6 +174,11 @@ class CharacterVideoProcessor(FrameProcessor):
         samples = len(pcm) // BYTES_PER_SAMPLE
         utterance = self._utterance(frame.context_id)
         self._coming.extend(utterance.sound(turn, self.runner.pushed(turn), samples, foretold))
+        if frame.context_id not in self._time_bases:
+            # Pipecat counts a context's times from here; they never go back before the last one of the context before.
+            self._time_bases[frame.context_id] = max(self.get_clock().get_time(), self._last_time)
+            for word in self._early.pop(frame.context_id, ()):
+                self._note_timed(word)
         await self.runner.push_audio(pcm, turn, visemes)
 
     def _turn_of(self, context_id: str | None) -> int:
@@ -180,6 +190,8 @@ class CharacterVideoProcessor(FrameProcessor):
     def _end_context(self, context_id: str | None) -> None:
         self._utterance(context_id).close()
         del self._utterances[context_id]
+        self._time_bases.pop(context_id, None)
+        self._early.pop(context_id, None)
         turn = self._turns.pop(context_id, None)
         if turn is not None:
             self.runner.end_turn(turn)
@@ -196,6 +208,9 @@ class CharacterVideoProcessor(FrameProcessor):
         self._dead = {context for context in self._turns if context is not None}
         self._turns.clear()
         self._utterances.clear()
+        self._time_bases.clear()
+        self._early.clear()
+        self._last_time = 0
         self._asides.clear()
         await self._drop_unheard()
         await self._note_silence()
@@ -235,8 +250,20 @@ class CharacterVideoProcessor(FrameProcessor):
         return self._utterances.setdefault(context_id, Utterance(context_id, self._video.sample_rate))
 
     async def _note_spoken(self, frame: TTSTextFrame) -> None:
-        self._coming.extend(self._utterance(frame.context_id).spoken(frame.text, frame.segment_id))
+        if frame.pts is None:
+            self._coming.extend(self._utterance(frame.context_id).spoken(frame.text, frame.segment_id))
+        elif frame.context_id in self._time_bases:
+            self._note_timed(frame)
+        else:
+            self._early.setdefault(frame.context_id, []).append(frame)
         await self._release()
+
+    def _note_timed(self, frame: TTSTextFrame) -> None:
+        """A voice says when it says a word."""
+        assert frame.pts is not None
+        self._last_time = frame.pts
+        after = max(0, frame.pts - self._time_bases[frame.context_id]) / NANOSECONDS
+        self._coming.extend(self._utterance(frame.context_id).timed(frame.text, after, frame.segment_id))
 
     async def _let_follow(self, frame: Frame) -> None:
         """Pass a frame on when all words before it were heard."""

@@ -24,6 +24,7 @@ from animacy.core.pipeline.loading import Note, Products
 from animacy.core.pipeline.metrics import Metrics
 from animacy.core.pipeline.pipeline import Parts, build_pipeline
 from animacy.core.pipeline.processor import CharacterVideoProcessor
+from animacy.core.pipeline.remote import RemoteError
 from animacy.core.pipeline.timeline import Timeline
 from animacy.core.pipeline.transport import LiveTransport, Transport
 from animacy.core.plugins import Plugins
@@ -158,11 +159,12 @@ class Session:
     def _listen_for_errors(self, worker: PipelineWorker) -> None:
         async def on_pipeline_error(_: PipelineWorker, frame: ErrorFrame) -> None:
             permanent = frame.processor is not None and not frame.processor.is_usable
-            known = isinstance(frame.exception, AnimacyError)
-            if not (permanent or known):
+            known = frame.exception if isinstance(frame.exception, AnimacyError) else None
+            passing = known is None or (isinstance(known, RemoteError) and not known.lasts)
+            if passing and not permanent:
                 self.note(f"warning: {frame.error}")
                 return
-            self._errors.append(frame.exception if known and frame.exception else AnimacyError(frame.error))
+            self._errors.append(known or AnimacyError(frame.error))
             self._failed.set()
 
         worker.add_event_handler("on_pipeline_error", on_pipeline_error)

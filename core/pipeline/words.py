@@ -58,7 +58,7 @@ class Utterance:
     """The words of one TTS context, told in the order of its frames: a text, its sound, and that it was spoken.
 
     A text without any sound so far is joined by the next, for some voices send their sound later. Without any sound at
-    the end, its words are never heard.
+    the end, its words are never heard. A voice that times its words announces nothing.
     """
 
     context_id: str | None
@@ -69,6 +69,7 @@ class Utterance:
     _segments: set[int] = field(default_factory=set)
     _since: int = 0
     _until: int = 0
+    _began: int = 0
 
     def announce(self, text: str, segment: int | None = None) -> None:
         """A text is about to be spoken."""
@@ -81,6 +82,7 @@ class Utterance:
 
     def sound(self, turn: int, start: int, samples: int, foretold: int) -> list[Word]:
         """Sound comes: its first sample, how many, how far its visemes reach. Returns the words of a text it begins."""
+        self._began = self._began if self._turn else start
         self._turn, self._until = turn, start + samples
         clause = self._open
         if clause is None:
@@ -102,6 +104,10 @@ class Utterance:
         clause = Clause(self._turn, self._since, self._until - self._since)
         self._since = self._until
         return self._words(clause, text, segment) if self._turn else []
+
+    def timed(self, text: str, seconds: float, segment: int | None = None) -> list[Word]:
+        """The voice says when it says these words: seconds after the first sound of its context."""
+        return self._words(Clause(self._turn, self._began + round(seconds * self.rate)), text, segment)
 
     def close(self) -> None:
         """The sound of the open text is complete."""

@@ -1,6 +1,7 @@
-"""From phonemes to mouth shapes, for English as Kokoro's and misaki's phonemes write it.
+"""From phonemes to mouth shapes: the sounds of the International Phonetic Alphabet, and what misaki writes otherwise.
 
-Capitals A I O W Y Q are misaki's diphthongs (eɪ aɪ oʊ aʊ ɔɪ əʊ). Stress, length and tie marks are no sounds.
+Capitals A I O W Y Q are misaki's diphthongs (eɪ aɪ oʊ aʊ ɔɪ əʊ); the alphabet itself has none. Stress, length, tone and
+tie marks are no sounds. Consonants go by where they are made, vowels by the opening and rounding of the lips.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ from collections.abc import Sequence
 from animacy.core.video.contract import Viseme, VisemeShape
 
 _SHAPES: dict[VisemeShape, str] = {
-    "PP": "pbm",
-    "FF": "fv",
+    "PP": "pbmɓʙɸβʘ",
+    "FF": "fvɱʋⱱ",
     "TH": "θð",
-    "DD": "tdɾʔT",
-    "kk": "kɡgŋxhɦ",
-    "CH": "ʧʤʃʒ",
-    "SS": "szç",
-    "nn": "nlɫɲ",
-    "RR": "ɹrɚɝʁ",
-    "aa": "aɑæɐʌɒ",
-    "E": "eɛəɜᵊ",
+    "DD": "tdɾʔTʈɖɗǀǃ",
+    "kk": "kɡgŋxhɦqɢɴχɣħʕʜʢɠʛɰ",
+    "CH": "ʧʤʃʒʨʥɕʑʂʐɧ",
+    "SS": "szçʦʣʝɬɮ",
+    "nn": "nlɫɲɳɭʎʟɟcʄɺǁǂ",
+    "RR": "ɹrɚɝʁɻɽʀ",
+    "aa": "aɑæɐʌɒɶ",
+    "E": "eɛəɜᵊɘɤøœɞɵ",
     "I": "iɪjᵻɨ",
     "O": "oɔ",
-    "U": "uʊwyʏʍ",
+    "U": "uʊwyʏʍɯʉɥ",
     "sil": ' .,!?;:—…"()“”‖|',
 }
 _OF: dict[str, VisemeShape] = {symbol: shape for shape, symbols in _SHAPES.items() for symbol in symbols}
@@ -36,15 +37,20 @@ _GLIDES: dict[str, tuple[VisemeShape, VisemeShape]] = {
     "W": ("aa", "U"),
     "Y": ("O", "I"),
 }
+_AFFRICATES = {"tʃ": "ʧ", "dʒ": "ʤ", "ts": "ʦ", "dz": "ʣ", "tɕ": "ʨ", "dʑ": "ʥ", "ʈʂ": "ʧ", "ɖʐ": "ʤ"}
+"""One sound in two letters, where they are given as one phoneme."""
+
 _FIRST_SHARE = 0.6
 """A diphthong dwells on its first half."""
 
-_SILENT_MARKS = frozenset("ˈˌːˑʰʲ̩̃͡'`ˀ~-_")
+_SILENT_MARKS = frozenset("ˈˌːˑʰʲʷˠˤˀ˞'`~-_↓→↗↘˥˦˧˨˩\u0303\u0325\u0329\u032a\u032f\u0361")
 
 
 def shapes_of(phoneme: str) -> tuple[VisemeShape, ...]:
     """The mouth shapes of one phoneme of one or more symbols, in order; none for a mere mark or an unknown sign."""
     shapes: list[VisemeShape] = []
+    for pair, one in _AFFRICATES.items():
+        phoneme = phoneme.replace("\u0361", "").replace(pair, one)
     for symbol in phoneme:
         if symbol in _SILENT_MARKS:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import threading
@@ -9,13 +10,23 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import openai
 from openai import AsyncOpenAI
 
-from animacy.core.errors import ModelError
 from animacy.core.llm.contract import Event, Message, Request, ToolCall, Usage
 from animacy.core.llm.prompt import goes_on
+from animacy.core.pipeline.remote import RemoteError, broken, refused, retry_after_of, unreachable
 from animacy.core.tools.contract import Tool
+
+SERVICE, ROLE = "the language model's server", "llm"
+
+RETRY_SECONDS = 0.25
+PATIENCE_SECONDS = 2.0
+"""A server that asks to be left alone for longer is not waited for: the user would be."""
+
+FAILURES = (openai.OpenAIError, httpx.HTTPError, ValueError, TypeError, AttributeError)
+"""What the SDK raises when a request fails, and what a malformed answer leads to in it and here."""
 
 
 @dataclass(slots=True)
@@ -58,8 +69,7 @@ class OpenAIModel:
     async def load(self) -> None:
         """Make ready; the server is asked when there is something to answer."""
         if self._client is None:
-            # One more try at once is all that somebody who waits for an answer has time for.
-            self._client = AsyncOpenAI(base_url=self._url, api_key=self._key, timeout=self._timeout, max_retries=1)
+            self._client = AsyncOpenAI(base_url=self._url, api_key=self._key, timeout=self._timeout, max_retries=0)
 
     async def stream(self, request: Request, stop: threading.Event) -> AsyncIterator[Event]:
         """Write an answer; calls come when the model has ended."""
@@ -73,8 +83,10 @@ class OpenAIModel:
         calls: dict[int, _Call] = {}
         usage: Usage | None = None
         finish: str | None = None
+        began = False
         try:
             answer = await self._completions(messages, stream=True, stream_options={"include_usage": True}, **options)
+            began = True
             async with answer:
                 async for chunk in answer:
                     for choice in chunk.choices:
@@ -86,8 +98,8 @@ class OpenAIModel:
                         usage = _usage(chunk.usage, cut_off=finish == "length")
                     if stop.is_set():
                         return
-        except openai.OpenAIError as error:
-            raise self._error(error) from error
+        except FAILURES as error:
+            raise self._error(error, began=began) from error
         for call in calls.values():
             yield ToolCall(call.id or secrets.token_hex(6), call.name, _arguments(call.arguments))
         if usage is not None:
@@ -104,7 +116,7 @@ class OpenAIModel:
             options["response_format"] = {"type": "json_schema", "json_schema": form}
         try:
             answer = await self._completions(messages, **options)
-        except openai.OpenAIError as error:
+        except FAILURES as error:
             raise self._error(error) from error
         return answer.choices[0].message.content or ""
 
@@ -121,26 +133,38 @@ class OpenAIModel:
         return options
 
     async def _completions(self, messages: Sequence[Message], **options: Any) -> Any:
+        """Ask, and once more if that may help soon: more is not to be asked of somebody who waits for an answer."""
         await self.load()
         assert self._client is not None
-        return await self._client.chat.completions.create(model=self.name, messages=list(messages), **options)  # type: ignore[arg-type]
+        asked: dict[str, Any] = {"model": self.name, "messages": list(messages), **options}
+        try:
+            return await self._client.chat.completions.create(**asked)
+        except openai.APITimeoutError:
+            raise
+        except (openai.RateLimitError, openai.APIConnectionError, openai.InternalServerError) as error:
+            response = getattr(error, "response", None)
+            seconds = retry_after_of(response.headers) if response is not None else None
+            if seconds is not None and seconds > PATIENCE_SECONDS:
+                raise
+            await asyncio.sleep(RETRY_SECONDS if seconds is None else seconds)
+            return await self._client.chat.completions.create(**asked)
 
-    def _error(self, error: openai.OpenAIError) -> ModelError:
-        """What happened and what to do, without the request: a key may be in it."""
+    def _error(self, error: Exception, *, began: bool = False) -> RemoteError:
+        """What happened and what to do, without the request: a key may be in it. `began`: an answer was on its way."""
         match error:
-            case openai.AuthenticationError() | openai.PermissionDeniedError():
-                return ModelError(f"{self._url} does not accept the key", "set the variable that llm.api_key names")
             case openai.NotFoundError():
-                return ModelError(f"{self._url} has no model {self.name}", "correct llm.model or llm.base_url")
-            case openai.RateLimitError():
-                return ModelError(f"{self._url} has had too many requests", "wait, or raise the account's limit")
-            case openai.APITimeoutError():
-                return ModelError(f"{self._url} did not answer within {self._timeout:g} s", "see whether it runs")
-            case openai.APIConnectionError():
-                return ModelError(f"{self._url} cannot be reached", "see whether it runs, and llm.base_url")
+                return refused(SERVICE, ROLE, 404, detail=f"it has no model {self.name}")
             case openai.APIStatusError():
-                return ModelError(f"{self._url} answered with status {error.status_code}", "see the server's log")
-        return ModelError(f"{self._url} failed: {type(error).__name__}", "see the server's log")
+                return refused(SERVICE, ROLE, error.status_code, retry_after=retry_after_of(error.response.headers))
+            case openai.APITimeoutError() | httpx.TimeoutException():
+                return unreachable(SERVICE, ROLE, self._url, TimeoutError())
+            case openai.APIConnectionError() if not began:
+                return unreachable(SERVICE, ROLE, self._url)
+            case openai.APIConnectionError() | httpx.TransportError():
+                return broken(SERVICE)
+            case openai.APIError():
+                return broken(SERVICE, detail="it reported an error in its answer")
+        return broken(SERVICE, detail="its answer cannot be read")
 
 
 def _schema(tool: Tool) -> dict[str, Any]:

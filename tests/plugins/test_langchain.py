@@ -15,7 +15,7 @@ from animacy.core.provider import CharacterContext
 from animacy.plugins.langchain import LangChainSettings, llm_providers
 from animacy.plugins.langchain.model import LangChainModel
 from tests.plugins.test_openai_compatible import MAP
-from tests.plugins.wire import Answer, chat_server
+from tests.wire.openai import Answer, chat_server
 
 HERE = "tests.plugins.test_langchain"
 

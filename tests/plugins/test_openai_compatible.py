@@ -23,7 +23,7 @@ from animacy.core.pipeline.frames import GroundedContextFrame
 from animacy.core.provider import CharacterContext
 from animacy.core.tools.contract import Tool
 from animacy.plugins.openai_compatible import OpenAICompatibleSettings, llm_providers
-from tests.plugins.wire import Answer, chat_server
+from tests.wire.openai import Answer, chat_server
 
 KEY = "sk-very-secret"
 
@@ -110,25 +110,65 @@ async def test_what_is_known_is_said_without_the_server():
     assert text_of(down) == "I'm afraid I don't know that." and not server.requests
 
 
+SERVER = "the language model's server"
+
+
+def told(frames):
+    return [frame for frame in frames if isinstance(frame, ErrorFrame)]
+
+
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("answer", "message", "lasts"),
     [
-        (Answer(status=401), "does not accept the key"),
-        (Answer(status=404), "has no model m"),
-        (Answer(status=429), "too many requests"),
-        (Answer(status=500), "status 500"),
-        (Answer(("half",), cut=True), "cannot be reached|failed"),
-        (Answer(("late",), pause=3.0), "did not answer within"),
+        (Answer(status=401), f"{SERVER} does not accept the key\n  set the variable that llm.api_key names", True),
+        (
+            Answer(status=404),
+            f"{SERVER} does not take the settings: it has no model m\n  correct the recipe's llm section",
+            True,
+        ),
+        (Answer(status=402), f"{SERVER} wants to be paid\n  see the account's balance", True),
+        (
+            Answer(status=429, retry_after="20"),
+            f"{SERVER} has had too many requests\n  wait 20 s, as it asks, or raise the account's limit",
+            False,
+        ),
+        (Answer(status=500), f"{SERVER} answered with status 500\n  see the service's own status page or log", False),
+        (Answer(("half",), cut=True), f"the connection to {SERVER} broke\n", False),
+        (Answer(("late",), pause=1.0), f"{SERVER} did not answer in time at http", False),
+        (Answer(("Half",), raw="data: {"), f"the connection to {SERVER} broke: its answer cannot be read\n", False),
+        (Answer(raw='data: {"choices": 7}'), f"the connection to {SERVER} broke: its answer cannot be read\n", False),
+        (
+            Answer(raw='data: {"error": {"message": "no: sk-secret"}}'),
+            f"the connection to {SERVER} broke: it reported an error in its answer\n",
+            False,
+        ),
     ],
 )
-async def test_what_fails_is_told_without_the_key(answer, message):
+async def test_what_fails_is_told_without_the_key(answer, message, lasts):
     async with chat_server(lambda _: answer) as server:
-        _, up = await run_test(service(server, timeout=1.0), frames_to_send=[ask("Hello?"), SleepFrame(0.2)])
-    (error,) = [frame for frame in up if isinstance(frame, ErrorFrame)]
+        llm = service(server, timeout=0.5)
+        _, up = await run_test(llm, frames_to_send=[ask("Hello?"), SleepFrame(0.2)])
+    (error,) = told(up)
+    assert error.error.startswith(message) and llm.is_usable is not lasts
     assert KEY not in error.error and "secret" not in error.error
-    import re
 
-    assert re.search(message, error.error)
+
+@pytest.mark.parametrize(("status", "retry_after"), [(429, "0.3"), (429, None), (503, None)])
+async def test_what_passes_soon_is_tried_again(status, retry_after):
+    answers = iter([Answer(status=status, retry_after=retry_after), Answer(("Hello.",))])
+    async with chat_server(lambda _: next(answers)) as server:
+        down, up = await run_test(service(server), frames_to_send=[ask("Hello?"), SleepFrame(0.8)])
+    assert text_of(down) == "Hello." and not told(up)
+
+
+async def test_a_server_that_fails_again_and_again_ends_the_conversation():
+    answers = iter([*[Answer(status=500)] * 4, Answer(("Hello.",)), *[Answer(status=500)] * 6])
+    async with chat_server(lambda _: next(answers)) as server:
+        llm = service(server)
+        _, up = await run_test(
+            llm, frames_to_send=[part for _ in range(6) for part in (ask("Hello?"), SleepFrame(0.2))]
+        )
+    assert len(told(up)) == 5 and not llm.is_usable
 
 
 async def test_a_server_that_is_not_there():

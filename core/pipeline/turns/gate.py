@@ -18,6 +18,7 @@ from pipecat.frames.frames import (
     CancelFrame,
     EndFrame,
     Frame,
+    InterimTranscriptionFrame,
     InterruptionFrame,
     TranscriptionFrame,
     UserBackchannelFrame,
@@ -101,6 +102,9 @@ class TurnGate(FrameProcessor):
             # What begins a turn must survive the interruption that it causes.
             frame.interruptible = False
             await self._understood(frame)
+        elif isinstance(frame, InterimTranscriptionFrame):
+            if self._in_turn:  # before, it may be an echo or a backchannel
+                await self._let_in(frame)
         elif isinstance(frame, ForeseenTranscriptFrame):
             await self._foreseen(frame)
         else:

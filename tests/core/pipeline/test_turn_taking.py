@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from pipecat.frames.frames import (
     BotStoppedSpeakingFrame,
+    InterimTranscriptionFrame,
     LLMFullResponseEndFrame,
     TTSSpeakFrame,
     UserBackchannelFrame,
     UserStartedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
 )
+from pipecat.tests.utils import SleepFrame, run_test
 
 from animacy.core.film import read_audio
+from animacy.core.pipeline.turns.gate import TurnGate
 from animacy.core.recipe import Idle, TurnTaking
 from tests.conftest import QUESTIONS
 from tests.core.pipeline.studio import MICROPHONE_RATE, ToldLLM, ToldSTT, conversation, until
@@ -76,6 +81,14 @@ async def test_a_backchannel_does_not_end_the_answer_nor_enter_the_conversation(
         assert scene.said == [("assistant", STORY)]
         assert not scene.llm.asked
         assert [frame.text for frame in frames(scene, UserBackchannelFrame)] == ["Mm-hmm."]
+
+
+async def test_interim_words_are_passed_on_only_in_a_turn():
+    speaker = SimpleNamespace(said_lately=list, seconds_left=lambda: 0.0)
+    gate = TurnGate(interrupt_after=0.7, start=0.1, pause=0.2, phrases=frozenset(), speaker=speaker)
+    interim = [InterimTranscriptionFrame(text, "user", "") for text in ("Me", "Who")]
+    down, _ = await run_test(gate, frames_to_send=[interim[0], SleepFrame(), VADUserStartedSpeakingFrame(), interim[1]])
+    assert [frame.text for frame in down if isinstance(frame, InterimTranscriptionFrame)] == ["Who"]
 
 
 async def test_the_recipe_may_name_other_backchannels(sound):

@@ -121,3 +121,11 @@ def test_a_voice_that_announces_nothing_is_followed_too():
     assert at(utterance.spoken("aaa bbb")) == [("aaa", 150), ("bbb", 550)]
     utterance.sound(1, 800, 800, 0)
     assert at(utterance.spoken("ccc")) == [("ccc", 800 + 300)]
+
+
+def test_a_voice_that_times_its_words_is_believed():
+    utterance = Utterance("context", RATE)
+    utterance.sound(1, 500, 800, 0)
+    assert at(utterance.timed("aaa", 0.25, 1)) == [("aaa", 500 + RATE // 4)]
+    utterance.sound(1, 1300, 800, 0)
+    assert at(utterance.timed("bbb", 0.5, 1)) == [("bbb", 500 + RATE // 2)]

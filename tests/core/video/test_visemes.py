@@ -13,6 +13,18 @@ def test_every_english_phoneme_has_a_shape():
     assert [p for p in ENGLISH if not shapes_of(p)] == []
 
 
+IPA = "pbmɓʙɸβfvɱʋθðtdɾʔʈɖkɡŋxhɦqɢχɣħʕʃʒɕʑʂʐszçɬɮʝnlɲɳʎɟcɹrʁɻɽʀaɑæɐʌɒeɛəɜɘɤøœiɪjɨoɔuʊwyʏɯʉɥ"
+
+
+def test_every_sound_of_the_alphabet_has_one_shape():
+    assert [symbol for symbol in IPA if len(shapes_of(symbol)) != 1] == []
+
+
+def test_an_affricate_is_one_sound_and_a_diphthong_two():
+    assert shapes_of("dʒ") == shapes_of("t͡ʃ") == ("CH",) and shapes_of("ts") == ("SS",)
+    assert shapes_of("oʊ") == ("O", "U") and shapes_of("aɪ") == ("aa", "I") and shapes_of("tʰ") == ("DD",)
+
+
 def test_labials_close_and_marks_are_silent():
     assert {shapes_of(p) for p in "pbm"} == {("PP",)}
     assert shapes_of("ˈ") == () and shapes_of("ː") == ()

@@ -11,18 +11,25 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.wire.server import break_off, serving
+
 Reply = Callable[[dict[str, Any]], "Answer"]
 
 
 @dataclass
 class Answer:
-    """What the server answers: pieces of text, tool calls, or an error; `pause` seconds before each piece."""
+    """What the server answers: pieces of text, tool calls, or an error; `pause` seconds before each piece.
+
+    cut: the connection ends after the pieces. raw: a line of the stream that is sent after the pieces as it is.
+    """
 
     pieces: tuple[str, ...] = ()
     calls: tuple[tuple[str, str], ...] = ()
     status: int = 200
     pause: float = 0.0
     cut: bool = False
+    retry_after: str | None = "0"
+    raw: str = ""
 
 
 @dataclass
@@ -46,7 +53,8 @@ async def chat_server(reply: Reply) -> AsyncIterator[ChatServer]:
         answer = reply(asked)
         if answer.status != 200:
             error = {"error": {"message": "no: sk-secret", "type": "x", "code": None}}
-            return web.json_response(error, status=answer.status, headers={"retry-after": "0"})
+            headers = {} if answer.retry_after is None else {"retry-after": answer.retry_after}
+            return web.json_response(error, status=answer.status, headers=headers)
         if not asked.get("stream"):
             return web.json_response(_whole(answer))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -56,8 +64,10 @@ async def chat_server(reply: Reply) -> AsyncIterator[ChatServer]:
                 await asyncio.sleep(answer.pause)
                 await response.write(f"data: {json.dumps(event)}\n\n".encode())
                 server.sent += 1
+            if answer.raw:
+                await response.write(f"{answer.raw}\n\n".encode())
             if answer.cut:
-                request.transport.close()
+                break_off(request)
                 return response
             await response.write(b"data: [DONE]\n\n")
         except (ConnectionResetError, asyncio.CancelledError):
@@ -67,16 +77,9 @@ async def chat_server(reply: Reply) -> AsyncIterator[ChatServer]:
 
     app = web.Application()
     app.router.add_post("/v1/chat/completions", complete)
-    runner = web.AppRunner(app, handler_cancellation=True)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    server.url = f"http://127.0.0.1:{port}/v1"
-    try:
+    async with serving(app) as port:
+        server.url = f"http://127.0.0.1:{port}/v1"
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def _events(answer: Answer) -> list[dict[str, Any]]:
