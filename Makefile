@@ -32,13 +32,13 @@ test: setup
 	$(MAKE) -k -j2 test-engine test-rest; before=$$?; $(MAKE) test-realtime && test $$before = 0
 
 test-engine: $(ENGINE)/.ready
-	$(ENGINE)/bin/python -m pytest tests/engine
+	$(ENGINE)/bin/python -m pytest tests/engine tests/plugins/video_engine
 
 test-rest: lint
-	$(BIN)/python -m pytest --ignore tests/engine -m "not realtime" -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --ignore tests/engine --ignore tests/plugins/video_engine -m "not realtime" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-realtime: setup
-	$(BIN)/python -m pytest --ignore tests/engine -m realtime
+	$(BIN)/python -m pytest --ignore tests/engine --ignore tests/plugins/video_engine -m realtime
 
 lint: setup
 	$(BIN)/ruff check .

@@ -124,8 +124,7 @@ class Upsample(nn.Module):
 
         The first frame does not enter the convolution's memory: later ones see zeros in its place, as Wan was trained.
         """
-        in_time = self.time_conv is not None and not first
-        y = _interleave(self.time_conv(x, cache).whole()) if in_time else x.whole()
+        y = x.whole() if self.time_conv is None or first else _interleave(self.time_conv(x, cache).whole())
         kernel = _transposed(self.conv.weight) if self._folded is None else self._folded
         large = each_frame(lambda frames: F.conv_transpose2d(frames, kernel, stride=2, padding=1), y)
         return Sum(large, self.conv.bias)
