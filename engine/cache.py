@@ -196,7 +196,7 @@ class CachedFrames:
     def update(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
         """Store those of the present frames, and return all that they may look at, these included."""
         all_keys, all_values = self._cache.keys[layer], self._cache.values[layer]
-        slots = (one.flatten(0, 1).flatten(1) for one in (all_keys, all_values))
-        store_rows(keys.flatten(2), values.flatten(2), *slots, rows=self._rows)
+        key_rows, value_rows = (one.flatten(0, 1).flatten(1) for one in (all_keys, all_values))
+        store_rows(keys.flatten(2), values.flatten(2), key_rows, value_rows, self._rows)
         seen_keys, seen_values = (one[self._sessions, : self._seen] for one in (all_keys, all_values))
         return seen_keys.to(keys.dtype), seen_values.to(values.dtype)
