@@ -59,6 +59,7 @@ class Denoiser:
             self._times = tuple(self._embed_time(step.timestep) for step in self._steps)
             self._clean_time = self._embed_time(0.0)
             self.text = dit.embed_text(None, capacity)
+            self._unprompted = dit.unprompted()
 
     def silence(self, sessions: int, frames: int) -> Tensor:
         """Features of no speech: (sessions, frames, window, feature_dim) of zeros."""
@@ -69,8 +70,9 @@ class Denoiser:
     @torch.inference_mode()
     def capture(self, sessions: int) -> None:
         """Make iterations of so many sessions replayable; spoils what is remembered of them."""
-        for full in (False, True):
-            self._iterate.capture((sessions, full))
+        for prompted in (False, True) if self.text else (False,):
+            for full in (False, True):
+                self._iterate.capture((sessions, full, prompted))
 
     @torch.inference_mode()
     def begin(self, session: int, latent: Tensor, prompt_embeds: Tensor | None, placement: Placement) -> None:
@@ -79,7 +81,8 @@ class Denoiser:
             self.set_text(session, self._dit.embed_text(prompt_embeds, 1))
             place = torch.tensor([placement.position], device=latent.device)
             angles = self._rope.angles(place, *self._grid)
-            text = {layer: (k[session, None], v[session, None]) for layer, (k, v) in self.text.items()}
+            prompt = {layer: (k[session, None], v[session, None]) for layer, (k, v) in self.text.items()}
+            text = self._unprompted if prompt_embeds is None else prompt
             conditions = Conditions(text, self._dit.embed_audio(self.silence(1, 1)))
             # The picture is clean, so every noise level sees the same keys and values of it.
             for cache in self.caches:
@@ -93,13 +96,19 @@ class Denoiser:
                 target[session].copy_(source.squeeze(0))
 
     @torch.inference_mode()
-    def iterate(self, placements: Sequence[Placement]) -> None:
-        """Generate the next chunk of the first sessions from `noise` and `features` into `latents`."""
+    def iterate(self, placements: Sequence[Placement], prompted: bool) -> None:
+        """Generate the next chunk of the first sessions from `noise` and `features` into `latents`.
+
+        Args:
+            placements: where each of them is.
+            prompted: whether any of them has a prompt.
+        """
         numbers = torch.tensor([placement.numbers() for placement in placements])
         with on(self.stream):
             self._placements[: len(placements)].copy_(_pinned(numbers, self.stream), non_blocking=True)
         slots = self.caches[0].slots
-        self._iterate((len(placements), all(placement.seen == slots for placement in placements)))
+        full = all(placement.seen == slots for placement in placements)
+        self._iterate((len(placements), full, prompted))
 
     @torch.inference_mode()
     def commit(self, session: int, placement: Placement, turn: int) -> None:
@@ -117,18 +126,17 @@ class Denoiser:
             named |= {f"cache.{index}.{name}": tensor for name, tensor in cache.tensors(session).items()}
         return named
 
-    def _work(self, key: tuple[int, bool]) -> None:
+    def _work(self, key: tuple[int, bool, bool]) -> None:
         """All of an iteration on the device: the speech, the denoising steps and the commit."""
-        sessions, full = key
+        sessions, full, prompted = key
         placements = self._placements[:sessions]
         memories = [cache.window(placements) for cache in self.caches]
         mask = None if full else self.caches[0].seen(placements)
         frames = torch.arange(self.preset.stream.chunk, device=placements.device)
         angles = self._rope.angles(placements[:, 2:3] + frames, *self._grid)
-        conditions = Conditions(
-            {layer: (k[:sessions], v[:sessions]) for layer, (k, v) in self.text.items()},
-            self._dit.embed_audio(self.features[:sessions]),
-        )
+        prompts = {layer: (k[:sessions], v[:sessions]) for layer, (k, v) in self.text.items()}
+        speech = self._dit.embed_audio(self.features[:sessions])
+        conditions = Conditions(prompts if prompted else self._unprompted, speech)
 
         def predict(latents: Tensor, time: TimeEmbedding, memory: CachedFrames) -> Tensor:
             return self._dit(latents, time, angles, conditions, memory, mask)

@@ -22,7 +22,7 @@ from animacy.engine.errors import EngineError
 from animacy.engine.frames import Decoding, FrameDecoder
 from animacy.engine.models import VideoDiT, VideoVAE
 
-_STATE_VERSION = 2
+_STATE_VERSION = 3
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class _Session:
     id: int
     window: RollingWindow
     generator: torch.Generator
+    prompted: bool
     interruptions: int = 0
 
 
@@ -168,7 +169,7 @@ class Sessions:
         latent, frame = self._decoder.begin(place, image)
         self._denoiser.begin(place, latent.to(device), prompt, window.place(1))
         window.advance(1)
-        self._sessions.append(_Session(next(self._ids), window, generator))
+        self._sessions.append(_Session(next(self._ids), window, generator, prompt is not None))
         return self._sessions[-1].id, frame
 
     def release(self, session: int) -> None:
@@ -214,7 +215,7 @@ class Sessions:
         self._set_features(audio)
         placements = [session.window.place(self.preset.stream.chunk) for session in self._sessions]
         begin = self._prepare()
-        self._denoiser.iterate(placements)
+        self._denoiser.iterate(placements, any(session.prompted for session in self._sessions))
         done = self._clock.mark(self._denoiser.stream)
         done.wait()
         given_up = set()
@@ -236,6 +237,7 @@ class Sessions:
             "size": self.size,
             "window": self._sessions[place].window.state_dict(),
             "generator": self._sessions[place].generator.get_state(),
+            "prompted": self._sessions[place].prompted,
             "tensors": {name: tensor.clone() for name, tensor in self._tensors(place).items()},
         }
 
@@ -252,6 +254,7 @@ class Sessions:
             raise EngineError(f"the state is of {theirs}, this engine is {mine}", "make one like the one it is of")
         self._sessions[place].window.load_state_dict(state["window"])
         self._sessions[place].generator.set_state(state["generator"])
+        self._sessions[place].prompted = state["prompted"]
         self._settle()
         self._write(place, state["tensors"])
 

@@ -37,7 +37,7 @@ def add_norm_modulate(
 
     Args:
         x: (batch, tokens, dim), the residual stream.
-        y: like `x`, what a branch adds.
+        y: like `x`, what a branch adds; may be expanded over tokens.
         gate: as `scale`; None adds all of `y`.
         scale, shift, eps, base: see `norm_modulate`.
 
@@ -77,11 +77,12 @@ def norm_modulate_triton(
     x = x.contiguous()
     scale, shift = (one.expand(batch, -1, -1) for one in (scale, shift))
     factor = scale if gate is None else gate.expand(batch, -1, -1)
+    added = x if y is None else y if y.stride(2) == 1 else y.contiguous()
     out = torch.empty_like(x)
     block = next_power_of_2(dim)
     _kernel[(batch * tokens,)](
         x,
-        x if y is None else y.contiguous(),
+        added,
         factor,
         scale,
         shift,
@@ -90,6 +91,7 @@ def norm_modulate_triton(
         tokens // factor.shape[1],
         tokens // scale.shape[1],
         dim,
+        *added.stride()[:2],
         *factor.stride()[:2],
         *scale.stride()[:2],
         *shift.stride()[:2],
@@ -115,6 +117,8 @@ def _kernel(
     gate_run,
     run,
     dim,
+    y_batch,
+    y_token,
     gate_batch,
     gate_group,
     scale_batch,
@@ -135,7 +139,7 @@ def _kernel(
     inside = column < dim
     values = tl.load(x + row * dim + column, mask=inside, other=0.0).to(tl.float32)
     if ADD:
-        added = tl.load(y + row * dim + column, mask=inside, other=0.0).to(tl.float32)
+        added = tl.load(y + sample * y_batch + token * y_token + column, mask=inside, other=0.0).to(tl.float32)
         if GATED:
             at = sample * gate_batch + (token // gate_run) * gate_group + column
             added = added * tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)

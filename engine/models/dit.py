@@ -40,9 +40,12 @@ class TimeEmbedding:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Projected contexts by block: `text` of a whole clip, `audio` with batch * frames as its batch."""
+    """Projected contexts by block: `text` of a whole clip, `audio` with batch * frames as its batch.
 
-    text: Mapping[int, KeysValues] = field(default_factory=dict)
+    Where there is no prompt, `text` may hold what `VideoDiT.unprompted` computed once instead of keys and values.
+    """
+
+    text: Mapping[int, KeysValues | Tensor] = field(default_factory=dict)
     audio: Mapping[int, KeysValues] = field(default_factory=dict)
 
 
@@ -115,7 +118,7 @@ class Block(nn.Module):
         owed: Owed | None,
         modulation: Tensor,
         angles: Angles,
-        text: KeysValues | None,
+        text: KeysValues | Tensor | None,
         audio: KeysValues | None,
         layer: int,
         memory: Memory | None,
@@ -129,7 +132,10 @@ class Block(nn.Module):
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unbind(2)
         x, h = pay_and_norm(x, owed, scale1, shift1, self.eps)
         y, gate = self.self_attn(h, angles, layer, memory, mask), gate1
-        if text is not None:
+        if isinstance(text, Tensor):
+            x = gated_residual(x, y, gate1)
+            y, gate = text.expand_as(x), None
+        elif text is not None:
             x, h = self._add_and_norm(x, y, gate, self.cross_norm)
             y, gate = self.cross_attn(h, text), None
         if audio is not None:
@@ -243,6 +249,16 @@ class VideoDiT(nn.Module):
         padding = (0, 0, 0, config.text_len - prompt_embeds.shape[1])
         context = self.text_embedding(F.pad(prompt_embeds.to(self.device, self.dtype), padding))
         return {index: block.cross_attn.project(context) for index, block in enumerate(self.blocks)}
+
+    def unprompted(self) -> dict[int, Tensor]:
+        """What text attention adds to every token when there is no prompt, for every block: (1, 1, dim).
+
+        All of the prompt's places then hold the same padding, so that attention returns its value whatever is asked.
+        """
+        if self.config.text_dim is None:
+            return {}
+        values = {layer: v[:, :1].flatten(2) for layer, (_, v) in self.embed_text(None, 1).items()}
+        return {layer: self.blocks[layer].cross_attn.o(value) for layer, value in values.items()}
 
     def embed_audio(self, features: Tensor) -> dict[int, KeysValues]:
         """Project speech features (batch, frames, window, feature_dim) for the blocks that listen."""

@@ -68,6 +68,14 @@ def test_theirs_made_with_the_weights_of_ours_computes_the_same(diffusers):
     assert relative(got, expected) <= 1e-4
 
 
+def test_no_prompt_adds_the_same_to_every_token(pair):
+    ours, _ = pair
+    latents = torch.randn(2, CONFIG.in_channels, FRAMES, HEIGHT, WIDTH)
+    time, turn = ours.embed_time(torch.tensor([[500.0]])), angles(CONFIG, FRAMES, HEIGHT // 2, WIDTH // 2)
+    asked = ours(latents, time, turn, Conditions(ours.embed_text(None, 2)))
+    assert relative(ours(latents, time, turn, Conditions(ours.unprompted())), asked) <= 1e-5
+
+
 def test_bfloat16_stays_near_float32(pair):
     ours, _ = pair
     latents, timesteps = torch.randn(1, CONFIG.in_channels, FRAMES, HEIGHT, WIDTH), torch.tensor([[700.0]])

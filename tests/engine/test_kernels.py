@@ -122,6 +122,8 @@ def test_norm_of_nothing_is_nothing():
 def test_add_norm_modulate(dtype, gated):
     x, y = values(2, 6, 40, dtype=dtype) * 3 + 1, values(2, 6, 40, dtype=dtype, seed=5)
     gate = values(1, 3, 40, seed=6) if gated else None
+    if not gated:
+        y = y[:, :1].expand_as(x)
     scale, shift = values(2, 1, 2, 40, seed=1).unbind(2)
     expected = add_norm_modulate_reference(x, y, gate, scale, shift, 1e-6, 0.0)
     got = x.clone()

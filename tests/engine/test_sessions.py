@@ -58,6 +58,14 @@ def test_sessions_that_come_and_go_draw_what_each_would_alone(tiny, commit, fp8)
             assert differ(mine, expected) <= (24 if fp8 else 1)
 
 
+def test_a_session_with_a_prompt_changes_nothing_for_one_without(tiny):
+    engine = Sessions(TINY, *tiny, **SIZE, capacity=2)
+    number, _ = engine.admit(picture(64, 64, 1), seed=1)
+    engine.admit(picture(64, 64, 2), torch.randn(3, TINY.dit.text_dim), seed=2)
+    for expected in alone(TINY, tiny, 1, 4):
+        assert differ(engine.step({number: speech(1)}).wait()[number], expected) <= 1
+
+
 def test_fp8_keys_and_values_change_little(tiny):
     exact = alone(TINY, tiny, 1, 6)[-1]
     rounded = alone(with_stream(TINY, fp8_cache=True), tiny, 1, 6)[-1]
