@@ -18,13 +18,15 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=1, help="0 runs on the processor, for tiny presets")
     parser.add_argument("--seconds", type=float, default=30.0, help="of the engine's steady run")
     parser.add_argument("--sessions", type=int, default=1)
-    parser.add_argument("--height", type=int, help="in pixels; the preset's own if left out")
-    parser.add_argument("--width", type=int)
+    parser.add_argument("--size", help="WIDTHxHEIGHT; the preset's own if left out")
     parser.add_argument("--budget", type=float, default=300.0, help="seconds each for kernels and for diffusers")
     parser.add_argument("--output", type=Path, default=Path("out/bench"))
     parser.add_argument("--baseline", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--kernels", action=argparse.BooleanOptionalAction, default=True)
     options = vars(parser.parse_args())
+    size = options.pop("size")
+    if size is not None:
+        options["width"], options["height"] = map(int, size.split("x"))
     try:
         run(**options, say=lambda line: print(line, flush=True))
     except EngineError as error:

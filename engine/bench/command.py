@@ -49,7 +49,7 @@ def run(
     """
     work = workload(preset, gpus, sessions, height, width)
     words = ["animacy", "bench", "engine", "--preset", preset, "--gpus", str(gpus), "--seconds", f"{seconds:g}"]
-    words += ["--sessions", str(sessions), "--height", str(work.size[0]), "--width", str(work.size[1])]
+    words += ["--sessions", str(sessions), "--size", f"{work.size[1]}x{work.size[0]}"]
     words += [] if baseline else ["--no-baseline"]
     words += [] if kernels else ["--no-kernels"]
     title = f"{preset} at {work.size[1]}x{work.size[0]}, {sessions} session{'' if sessions == 1 else 's'}"

@@ -30,7 +30,8 @@ def video_providers() -> Provider:
 
 @hookimpl
 def register_commands(app: typer.Typer) -> None:
-    """Add `animacy engine`."""
-    from animacy.plugins.video_engine.commands import engine_app
+    """Add `animacy engine` and `animacy bench`."""
+    from animacy.plugins.video_engine.commands import bench_app, engine_app
 
     app.add_typer(engine_app, name="engine")
+    app.add_typer(bench_app, name="bench")

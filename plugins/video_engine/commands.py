@@ -18,6 +18,7 @@ from animacy.engine.errors import needing_torch
 from animacy.engine.serve import EngineOptions, serve
 
 engine_app = typer.Typer(help="About the GPU video engine.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure, and write a report.", no_args_is_help=True)
 
 PresetName = Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")]
 Size = Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT; the preset's when left out.")]  # noqa: UP045
@@ -94,6 +95,31 @@ def print_plan(
     width, height = _size(size) or (None, None)
     for line in plan(preset(preset_name), height, width, sessions, dtype, decoder_apart).lines:
         typer.echo(line)
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Measure, and write a report."""
+
+
+@bench_app.command("engine")
+def bench_engine(
+    preset: PresetName,
+    gpus: Annotated[int, typer.Option(help="0 runs on the processor, for tiny presets.", min=0)] = 1,
+    seconds: Annotated[float, typer.Option(help="Of the engine's steady run.")] = 30.0,
+    sessions: Sessions = 1,
+    size: Size = None,
+    budget: Annotated[float, typer.Option(help="Seconds each for kernels and for diffusers.")] = 300.0,
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("out/bench"),
+    baseline: Annotated[bool, typer.Option(help="Measure diffusers' own modules beside it.")] = True,
+    kernels: Annotated[bool, typer.Option(help="Measure each kernel beside its reference.")] = True,
+) -> None:
+    """Measure the video engine, its kernels and diffusers' modules in one run."""
+    with needing_torch():
+        from animacy.engine.bench.command import run
+
+    width, height = _size(size) or (None, None)
+    run(preset, gpus, seconds, sessions, output, baseline, kernels, typer.echo, height, width, budget)
 
 
 async def _serve(options: EngineOptions, address: Address) -> None:

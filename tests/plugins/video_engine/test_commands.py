@@ -72,3 +72,10 @@ def test_every_message_is_documented_with_its_fields():
         side, listed, _ = rows[message.__name__.lower()].split(" | ", 2)
         assert side in ("engine", "caller")
         assert re.findall(r"`(\w+)`", listed) == [field.name for field in fields(message)]
+
+
+def test_the_engine_is_measured(tmp_path):
+    options = ["--preset", "tiny", "--gpus", "0", "--seconds", "0.1", "--no-baseline", "--no-kernels"]
+    done = animacy("bench", "engine", *options, "--output", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "effective time a frame" in (tmp_path / "out" / "report.md").read_text()
