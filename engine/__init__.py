@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from animacy.engine.config import PRESETS, Preset, preset
     from animacy.engine.errors import EngineError, WeightsError
     from animacy.engine.models import VideoDiT, VideoVAE
+    from animacy.engine.sessions import Sessions
     from animacy.engine.stream import Stream
     from animacy.engine.weights import LoadReport, load_dit, load_vae
 
@@ -20,6 +21,7 @@ __all__ = [
     "EngineError",
     "LoadReport",
     "Preset",
+    "Sessions",
     "Stream",
     "VideoDiT",
     "VideoVAE",
@@ -34,6 +36,7 @@ _HOMES = {
     "EngineError": "errors",
     "LoadReport": "weights",
     "Preset": "config",
+    "Sessions": "sessions",
     "Stream": "stream",
     "VideoDiT": "models",
     "VideoVAE": "models",
