@@ -67,7 +67,7 @@ class Tab:
         """Wait until an expression is true. Raises TimeoutError."""
         async with asyncio.timeout(within):
             # What happens in the page cannot be waited for by an event here.
-            while not (value := await self.evaluate(expression)):  # noqa: ASYNC110
+            while not (value := await self.evaluate(expression)):  # noqa: ASYNC110 - the page has no event to wait for
                 await asyncio.sleep(0.2)
             return value
 

@@ -428,16 +428,7 @@ TINY = Preset(
         latents_mean=(0.1, -0.2, 0.3, 0.0),
         latents_std=(1.5, 0.8, 1.0, 2.0),
     ),
-    stream=StreamConfig(
-        timesteps=(1000.0, 500.0),
-        shift=3.0,
-        solver=Solver.RENOISE,
-        commit=Commit.CLEAN,
-        chunk=1,
-        sink=1,
-        window=3,
-        fps=24,
-    ),
+    stream=replace(SPARK.stream, window=3),
     size=(64, 64),
 )
 

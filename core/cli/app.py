@@ -26,7 +26,7 @@ app.add_typer(knowledge_app, name="knowledge")
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe's YAML file.", show_default=False)]
 # typer reads annotations at run time and wants Optional on Python 3.11: here, and wherever UP045 is silenced below.
-OptionalPath = Optional[Path]  # noqa: UP045
+OptionalPath = Optional[Path]  # noqa: UP045 - typer reads it at run time
 
 
 @cache
@@ -47,8 +47,8 @@ def run(
     report: Annotated[OptionalPath, typer.Option(help="Where to write the report, as JSON.")] = None,
     waterfall: Annotated[OptionalPath, typer.Option(help="Where to draw the latency waterfall (PNG).")] = None,
     sheet: Annotated[OptionalPath, typer.Option(help="Where to draw a contact sheet of the film (PNG).")] = None,
-    host: Annotated[Optional[str], typer.Option(help="Address to serve the page at.")] = None,  # noqa: UP045
-    port: Annotated[Optional[int], typer.Option(help="Port of the page; 0 for any.", min=0, max=65535)] = None,  # noqa: UP045
+    host: Annotated[Optional[str], typer.Option(help="Address to serve the page at.")] = None,  # noqa: UP045 - typer reads it at run time
+    port: Annotated[Optional[int], typer.Option(help="Port of the page; 0 for any.", min=0, max=65535)] = None,  # noqa: UP045 - typer reads it at run time
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the pipeline logs.")] = False,
 ) -> None:
     """Talk with a character: in the browser, or with --input and --output a recording to it, filmed."""
@@ -61,7 +61,7 @@ def run(
 def render(
     recipe: RecipePath,
     out: Annotated[Path, typer.Option("--out", "-o", help="The film to write (.mp4, .mov, .mkv).")],
-    text: Annotated[Optional[str], typer.Option(help="What the character says.")] = None,  # noqa: UP045
+    text: Annotated[Optional[str], typer.Option(help="What the character says.")] = None,  # noqa: UP045 - typer reads it at run time
     audio: Annotated[OptionalPath, typer.Option(help="A recording the character speaks.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the pipeline logs.")] = False,
 ) -> None:

@@ -88,7 +88,7 @@ def measure(work: Workload, seconds: float, say: Callable[[str], None]) -> tuple
     """Run all sessions for `seconds`; returns the figures, and bars of the last iterations for a timeline."""
     say("engine: random weights")
     dit = random_(empty_dit(work.preset.dit, work.device))
-    vae = random_(empty_vae(work.preset.vae, work.vae_device)).optimize()
+    vae = random_(empty_vae(work.preset.vae, work.vae_device))
     # An autoencoder is made in float32 first, which is not part of the peak.
     free_memory()
     if work.on_gpu:

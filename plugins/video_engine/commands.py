@@ -21,7 +21,7 @@ engine_app = typer.Typer(help="About the GPU video engine.", no_args_is_help=Tru
 bench_app = typer.Typer(help="Measure, and write a report.", no_args_is_help=True)
 
 PresetName = Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")]
-Size = Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT; the preset's when left out.")]  # noqa: UP045
+Size = Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT; the preset's when left out.")]  # noqa: UP045 - typer reads it at run time
 Sessions = Annotated[int, typer.Option(help="Characters at a time.", min=1)]
 Where = Annotated[str, typer.Option(help="Path of a Unix socket, or 127.0.0.1:PORT.")]
 
@@ -31,11 +31,11 @@ def serve_engine(
     preset: PresetName,
     address: Where = "animacy-engine.sock",
     weights: Annotated[
-        Optional[Path],  # noqa: UP045
+        Optional[Path],  # noqa: UP045 - typer reads it at run time
         typer.Option(help="Folder with `transformer` and `vae`; random ones when left out."),
     ] = None,
     device: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        Optional[list[str]],  # noqa: UP045 - typer reads it at run time
         typer.Option(help="Of the transformer and of the decoder; twice for two. Default: a GPU if there is one."),
     ] = None,
     size: Size = None,
