@@ -41,7 +41,7 @@ class TurnReport(Part):
     user_speech_end: Annotated[float, Field(description="Seconds from the start of the film.")]
     speech_end_from: Annotated[
         Literal["signal", "vad", "text"],
-        Field(description="Measured on the recording, told by the voice detector, or when the user sent a text."),
+        Field(description="Measured on the recording, told by the voice detector, or when the text came."),
     ]
     turn_decision: Seconds = None
     final_transcript: Seconds = None

@@ -144,9 +144,14 @@ class Timeline(BaseObserver):
                 turn.signal_end = self._speech_end(now) if self._speech_end else None
         elif isinstance(frame, TranscriptionFrame):
             turn = self._listening()
-            if turn is not None:
-                turn.final_transcript = now
-                turn.user.append(frame.text.strip())
+            if turn is None:
+                # A speech-to-text may hear what the voice detector takes for none: a whisper, a telephone's keys.
+                turn = self._aside = TurnTimes()
+            if turn.vad_end is None:
+                turn.text_end = now
+                turn.signal_end = self._speech_end(now) if self._speech_end else None
+            turn.final_transcript = now
+            turn.user.append(frame.text.strip())
         elif isinstance(frame, LLMMessagesAppendFrame):
             self._typed(frame, now)
         else:

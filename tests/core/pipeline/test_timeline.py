@@ -235,6 +235,15 @@ async def test_a_typed_question_is_a_turn(told):
     assert turn.first_response_frame == 0.3
 
 
+async def test_words_that_the_voice_detector_missed_are_a_turn(told):
+    await told.push(TranscriptionFrame("I dialled 7.", "", ""))
+    await told.push(UserStartedSpeakingFrame())
+    await told.decide()
+    await told.answer()
+    (turn,) = told.turns
+    assert (turn.user, turn.speech_end_from) == ("I dialled 7.", "text")
+
+
 async def test_memory_is_bounded_and_turns_keep_their_numbers(told):
     for number in range(KEPT_TURNS + 20):
         await told.ask(f"Question {number}?")
