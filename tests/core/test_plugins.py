@@ -66,6 +66,8 @@ def test_others_install_and_a_broken_one_breaks_nothing(third_party):
         "role": "stt",
         "name": "touch_tones",
         "summary": "The keypad of a telephone",
+        "usable": True,
+        "needs": [],
     }
     assert "a_package_nobody_has" in rows["broken"]["error"]
     assert all(rows[name]["error"] is None for name in BUILT_IN)
