@@ -36,6 +36,7 @@ class Bench:
         folder: for whatever is written meanwhile.
         kept: a loaded product, if the suite keeps one; `unloaded` says why there is none.
         said: logs, and the texts of errors, to be searched for secrets.
+        seen: what one rule saw and another judges too, by name.
     """
 
     role: str
@@ -51,6 +52,7 @@ class Bench:
     kept: Any = None
     unloaded: str = ""
     said: list[str] = field(default_factory=list)
+    seen: dict[str, Any] = field(default_factory=dict)
 
     @property
     def secrets(self) -> set[str]:

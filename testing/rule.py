@@ -27,10 +27,14 @@ Use = Callable[["Bench", Any], Awaitable[Sequence[BaseException]]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that every plugin of a role does. The name is what the report and docs/conformance.md call it."""
+    """One thing that every plugin of a role does. The name is what the report and docs/conformance.md call it.
+
+    `may_stall` is for what happens before anybody else is there to suffer from it.
+    """
 
     name: str
     check: Check
+    may_stall: bool = False
 
 
 @dataclass(frozen=True, slots=True)
