@@ -44,7 +44,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@# The folders are packages of `animacy`, which a type checker finds by their full names only.
-	mkdir -p build/types/animacy && for part in core plugins engine; do ln -sfn ../../../$$part build/types/animacy/$$part; done
+	mkdir -p build/types/animacy && for part in core plugins engine testing; do ln -sfn ../../../$$part build/types/animacy/$$part; done
 	MYPYPATH=build/types $(BIN)/mypy
 
 bench: setup

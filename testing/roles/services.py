@@ -1,0 +1,49 @@
+"""What the three kinds of Pipecat services have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipecat.frames.frames import DataFrame, SystemFrame
+from pipecat.processors.frame_processor import FrameDirection
+
+from animacy.core.pipeline.loading import Loadable
+from animacy.testing.bench import Bench
+from animacy.testing.rule import expect
+from animacy.testing.stage import on_stage
+
+PASS_SECONDS = 5.0
+
+
+@dataclass
+class OthersFrame(DataFrame):
+    """Something that is none of the service's business."""
+
+
+@dataclass
+class OthersSystemFrame(SystemFrame):
+    """The same, ahead of everything."""
+
+
+async def load(bench: Bench, product: Any) -> None:
+    """As before a conversation."""
+    if isinstance(product, Loadable):
+        await product.load()
+
+
+async def close(bench: Bench, product: Any) -> None:
+    """As when it never ran; Pipecat does the same after it ran."""
+    await product.cleanup()
+
+
+async def passes_on(bench: Bench) -> str | None:
+    """The pipeline is a chain: what one link swallows, no other sees."""
+    async with bench.loaded() as product, on_stage(bench.character, product) as stage:
+        await stage.send(OthersFrame(), OthersSystemFrame())
+        await stage.send_up(OthersFrame(), OthersSystemFrame())
+        for kind in (OthersFrame, OthersSystemFrame):
+            for up, way in ((False, FrameDirection.DOWNSTREAM), (True, FrameDirection.UPSTREAM)):
+                passed = await stage.until(lambda: (kind, up) in [(type(s.frame), s.up) for s in stage.seen], PASS_SECONDS)
+                expect(passed, f"a {kind.__mro__[1].__name__} of others does not go through {way.name.lower()}")
+    return None

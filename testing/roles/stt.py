@@ -1,0 +1,153 @@
+"""Speech to text."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import tracemalloc
+from collections.abc import Sequence
+from typing import Any
+
+from pipecat.frames.frames import (
+    ErrorFrame,
+    TranscriptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.services.stt_service import STTService
+
+from animacy.testing.bench import Bench
+from animacy.testing.roles.services import close, load, passes_on
+from animacy.testing.rule import Rule, Suite, expect
+from animacy.testing.sound import BYTES, microphone, silence
+from animacy.testing.stage import Stage, on_stage
+
+HEAR_SECONDS = 30.0
+SILENT_SECONDS = 1.0
+FASTER = 8
+"""So many times as fast as a microphone the sound comes."""
+LONG_SECONDS = 60.0
+KEPT_SHARE = 0.5
+"""Of the silence that came, so much may be kept by what understands it a moment later."""
+
+
+async def hears(bench: Bench) -> str | None:
+    """A text for what was said, and one that says that nothing follows: until then the character waits."""
+    async with bench.loaded() as product, on_stage(bench.character, product) as stage:
+        first = await _understood(bench, stage)
+        expect(any(frame.finalized for frame in first), NEVER_FINAL)
+        again = await _understood(bench, stage)
+    return f"heard {_text(first)!r}, and then {_text(again)!r}"
+
+
+async def silent(bench: Bench) -> str | None:
+    """An answer to nothing is the worst interruption."""
+    rate = bench.character.input_sample_rate
+    async with bench.loaded() as product, on_stage(bench.character, product) as stage:
+        await _play(stage, silence(SILENT_SECONDS, rate), rate)
+        await asyncio.sleep(SILENT_SECONDS)
+        heard = _texts(stage)
+        expect(not heard, f"it heard {_text(heard)!r} in silence")
+        await _utter(stage, silence(SILENT_SECONDS, rate), rate)
+        await stage.until(lambda: _texts(stage), SILENT_SECONDS)
+        heard = _texts(stage)
+    return f"{_text(heard)!r} in silence that was taken for speech" if heard else None
+
+
+async def hangs_up(bench: Bench) -> str | None:
+    """The user leaves in the middle of a word."""
+    rate = bench.character.input_sample_rate
+    sound = await bench.speech(rate)
+    async with bench.loaded() as product, on_stage(bench.character, product) as stage:
+        await stage.send(VADUserStartedSpeakingFrame(start_secs=0.1))
+        await _play(stage, sound[: len(sound) // 4 * BYTES], rate)
+        await stage.cancel()
+    return f"in {stage.ended_in:.2f} s"
+
+
+async def forgets_silence(bench: Bench) -> str | None:
+    """A character listens for days."""
+    rate = bench.character.input_sample_rate
+    async with bench.loaded() as product, on_stage(bench.character, product) as stage:
+        await _play(stage, silence(LONG_SECONDS / 2, rate), rate, each=0.1, faster=200)
+        stage.forget()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            await _play(stage, silence(LONG_SECONDS, rate), rate, each=0.1, faster=200)
+            await stage.until(lambda: False, SILENT_SECONDS)
+            stage.forget()
+            grown = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+    came = LONG_SECONDS * rate * BYTES
+    expect(grown < KEPT_SHARE * came, f"{grown / 1e6:.1f} MB more after {LONG_SECONDS:.0f} s of silence: it is all kept")
+    return f"{grown / 1e6:.2f} MB more after {LONG_SECONDS:.0f} s of silence"
+
+
+NEVER_FINAL = (
+    "no TranscriptionFrame has finalized=True, so every turn waits for a timeout\n"
+    "set it on the last text of a stretch of speech"
+)
+
+
+async def _understood(bench: Bench, stage: Stage) -> list[TranscriptionFrame]:
+    """What it makes of the recording."""
+    rate, before = bench.character.input_sample_rate, len(_texts(stage))
+    await _utter(stage, await bench.speech(rate), rate)
+    found = await stage.until(lambda: any(frame.finalized for frame in _texts(stage)[before:]), HEAR_SECONDS)
+    texts = _texts(stage)[before:]
+    told = "".join(f"\ntold: {error}" for error in stage.errors)
+    expect(texts, f"no TranscriptionFrame within {HEAR_SECONDS:.0f} s of speech{told}")
+    expect(found, NEVER_FINAL)
+    return texts
+
+
+async def _utter(stage: Stage, pcm: bytes, rate: int) -> None:
+    """One stretch of speech, with the frames that others send around it."""
+    await _play(stage, silence(0.2, rate), rate)
+    await stage.send(VADUserStartedSpeakingFrame(start_secs=0.1))
+    await stage.send_up(UserStartedSpeakingFrame())
+    await _play(stage, pcm + silence(0.3, rate), rate)
+    await stage.send(VADUserStoppedSpeakingFrame(stop_secs=0.2, timestamp=time.time()))
+    await stage.send_up(UserStoppedSpeakingFrame())
+
+
+async def _play(stage: Stage, pcm: bytes, rate: int, each: float = 0.02, faster: float = FASTER) -> None:
+    for frame in microphone(pcm, rate, each):
+        await stage.send(frame)
+        await asyncio.sleep(each / faster)
+
+
+def _texts(stage: Stage) -> list[TranscriptionFrame]:
+    return [frame for frame in stage.of(TranscriptionFrame) if frame.text.strip()]
+
+
+def _text(frames: Sequence[TranscriptionFrame]) -> str:
+    return " ".join(frame.text for frame in frames)
+
+
+async def _use(bench: Bench, product: Any) -> Sequence[BaseException]:
+    rate = bench.character.input_sample_rate
+    async with on_stage(bench.character, product) as stage:
+        await _utter(stage, await bench.speech(rate), rate)
+        await stage.until(lambda: stage.of(ErrorFrame) or _texts(stage), HEAR_SECONDS)
+        return stage.errors
+
+
+SUITE = Suite(
+    STTService,
+    "a Pipecat STTService",
+    load,
+    close,
+    (
+        Rule("passes on what is not its own", passes_on),
+        Rule("hears speech", hears),
+        Rule("hears nothing in silence", silent),
+        Rule("forgets silence", forgets_silence),
+        Rule("ends when the user hangs up", hangs_up),
+    ),
+    use=_use,
+)
