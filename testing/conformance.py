@@ -84,7 +84,10 @@ async def _bench(
     material: Material,
 ) -> AsyncIterator[Bench]:
     provider = (plugins or Plugins().load()).get(_role(role), name)
-    with tempfile.TemporaryDirectory(prefix="animacy-conform-") as folder, worker("conform", Priority.THINKING) as thread:
+    with (
+        tempfile.TemporaryDirectory(prefix="animacy-conform-") as folder,
+        worker("conform", Priority.THINKING) as thread,
+    ):
         character = character or _anybody(Path(folder))
         given = plain_settings(settings)
         try:

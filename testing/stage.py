@@ -17,6 +17,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from animacy.core.provider import CharacterContext
 from animacy.testing.rule import BrokenError, expect
+from animacy.testing.watch import until
 
 START_SECONDS = 60.0
 END_SECONDS = 5.0
@@ -126,18 +127,11 @@ class Stage:
 
     async def until(self, condition: Callable[[], object], seconds: float) -> bool:
         """Wait for something; False when it did not come in time."""
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                return False
-            await asyncio.sleep(0.01)
-        return True
+        return await until(condition, seconds)
 
     async def quiet(self, *types: type[Frame], seconds: float = 1.0, at_most: float = 30.0) -> None:
         """Wait until no frame of these types left for a while."""
-        end = time.monotonic() + at_most
-        while time.monotonic() < end and self.times(*types, since=time.monotonic() - seconds):
-            await asyncio.sleep(0.05)
+        await until(lambda: not self.times(*types, since=time.monotonic() - seconds), at_most)
 
     async def cancel(self) -> None:
         """End the pipeline as when the user hangs up. Raises BrokenError when that takes too long."""

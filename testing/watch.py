@@ -8,7 +8,7 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import FrameType
 
 BEAT = 0.02
@@ -19,6 +19,16 @@ PATIENCE = 5.0
 """Seconds that what was let go of may take to end."""
 SHARED_THREADS = ("asyncio_", "ThreadPoolExecutor-")
 """Of the loop's own executor: they belong to nobody."""
+
+
+async def until(condition: Callable[[], object], seconds: float) -> bool:
+    """Wait for what nothing tells of; False when it did not come in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.01)
+    return True
 
 
 class LoopWatch:
@@ -85,10 +95,8 @@ class Living:
 
     async def newcomers(self) -> list[str]:
         """What is there that was not, once what ends soon had the time to."""
-        until = time.monotonic() + PATIENCE
-        while (new := self._new()) and time.monotonic() < until:
-            await asyncio.sleep(0.05)
-        return new
+        await until(lambda: not self._new(), PATIENCE)
+        return self._new()
 
     def _new(self) -> list[str]:
         tasks = [f"task {task.get_name()!r}" for task in asyncio.all_tasks() - self._tasks if not task.done()]

@@ -91,6 +91,20 @@ def list_plugins(json: Annotated[bool, typer.Option("--json", help="Print JSON."
 
 
 @app.command()
+def conform(
+    role: Annotated[str, typer.Argument(help="stt, llm, tts, video, transport, tool, vision, embedding or knowledge.")],
+    name: Annotated[str, typer.Argument(help="What a recipe writes after `plugin:`.")],
+    settings: Annotated[Optional[str], typer.Option(help="Settings as a recipe gives them: '{key: value}'.")] = None,  # noqa: UP045 - typer reads it at run time
+    recipe: Annotated[OptionalPath, typer.Option(help="Take character, picture and settings from this recipe.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run a plugin through everything that plugins of its role are held to."""
+    from animacy.core.cli.conform import conform as conform_plugin
+
+    conform_plugin(plugins(), role, name, settings, recipe, json)
+
+
+@app.command()
 def new(
     name: Annotated[str, typer.Argument(help="The character's name; also the folder to make.")],
     image: Annotated[Path, typer.Option("--image", help="The character's picture.")],

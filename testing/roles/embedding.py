@@ -93,7 +93,7 @@ async def _embedded(bench: Bench, embedder: Any, texts: Any) -> Vectors:
 
 
 SUITE = Suite(
-    Embedder,  # type: ignore[type-abstract]
+    Embedder,
     "an animacy.core.knowledge.contract.Embedder",
     load,
     close,

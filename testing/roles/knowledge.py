@@ -53,7 +53,9 @@ async def keeps_one(bench: Bench) -> str | None:
     async with _filled(bench) as store:
         await _add(bench, store)
         everything = await _ids(bench, store)
-        expect(everything == sorted(p.id for p in PASSAGES), f"passages that were added twice are there as {everything}")
+        expect(
+            everything == sorted(p.id for p in PASSAGES), f"passages that were added twice are there as {everything}"
+        )
         changed = Passage(WHALE.id, "The whale is 22 metres long.", WHALE.source, WHALE.headings, WHALE.metadata)
         await bench.blocking(store.add, [changed], vectors(1))
         await bench.blocking(store.finish, WHALE.source, "digest-2", [WHALE.id])
@@ -145,7 +147,7 @@ async def _load(bench: Bench, product: Any) -> None:
 
 
 SUITE = Suite(
-    KnowledgeStore,  # type: ignore[type-abstract]
+    KnowledgeStore,
     "an animacy.core.knowledge.contract.KnowledgeStore",
     _load,
     close,

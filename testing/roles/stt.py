@@ -83,7 +83,9 @@ async def forgets_silence(bench: Bench) -> str | None:
         finally:
             tracemalloc.stop()
     came = LONG_SECONDS * rate * BYTES
-    expect(grown < KEPT_SHARE * came, f"{grown / 1e6:.1f} MB more after {LONG_SECONDS:.0f} s of silence: it is all kept")
+    expect(
+        grown < KEPT_SHARE * came, f"{grown / 1e6:.1f} MB more after {LONG_SECONDS:.0f} s of silence: it is all kept"
+    )
     return f"{grown / 1e6:.2f} MB more after {LONG_SECONDS:.0f} s of silence"
 
 

@@ -97,7 +97,9 @@ async def moves_the_mouth(bench: Bench) -> str | None:
     expect(not unknown, f"no mouth has the shape {', '.join(unknown)}; there are {', '.join(VISEME_SHAPES)}")
     expect(all(v.end >= v.start for v in timed), "a viseme ends before it begins")
     expect(all(a.start <= b.start + 1e-3 for a, b in pairwise(timed)), "visemes are out of order, or come twice")
-    expect(max(v.end for v in timed) <= begin + 1.0, f"visemes go on {max(v.end for v in timed) - begin:.1f} s too long")
+    expect(
+        max(v.end for v in timed) <= begin + 1.0, f"visemes go on {max(v.end for v in timed) - begin:.1f} s too long"
+    )
     return f"{len(timed)} visemes"
 
 

@@ -21,7 +21,7 @@ SPEECH_SECONDS = 1.2
 PIECES = (7, 1001, 3200)
 """Samples: voices push what they have, whatever fits a slot."""
 AHEAD_FRAMES = 48
-"""Frames that may be drawn before anybody asks for them; far fewer is better, for the next one after a cut is silent."""
+"""Frames that may be drawn before anybody asks; far fewer is better, for the next one after a cut is silent."""
 WAIT_SECONDS = 1.0
 MOST_CHUNKS = 200
 CHUNK_SECONDS = 20.0
@@ -70,10 +70,8 @@ class Film:
         expect(frames, "a chunk has no frames")
         expect(chunk.index == expected, f"frame {expected} should be next, but the chunk's index is {chunk.index}")
         samples = frames * video.samples_per_frame
-        expect(
-            len(chunk.pcm) == BYTES * samples,
-            f"{frames} frames come with {len(chunk.pcm) / BYTES:g} samples: {video.samples_per_frame} each is {samples}",
-        )
+        came = len(chunk.pcm) / BYTES
+        expect(came == samples, f"{frames} frames come with {came:g} samples, not {video.samples_per_frame} each")
         for frame in chunk.frames:
             shape = (video.height, video.width, 3)
             expect(frame.shape == shape, f"a frame is {frame.shape}, asked for {shape} (height, width, RGB)")
@@ -81,7 +79,9 @@ class Film:
         speech = samples if chunk.speech is None else chunk.speech
         expect(0 <= speech <= samples, f"{speech} of {samples} samples are said to be speech")
         expect(chunk.turn is not None or not any(chunk.pcm), "there is sound in a chunk that belongs to no turn")
-        expect(chunk.speech is None or not any(chunk.pcm[BYTES * speech :]), "the padding after the speech is not silent")
+        expect(
+            chunk.speech is None or not any(chunk.pcm[BYTES * speech :]), "the padding after the speech is not silent"
+        )
 
 
 def spoken(chunk: RenderedChunk, turn: int) -> bytes:
@@ -249,7 +249,7 @@ async def _use(bench: Bench, product: Any) -> Sequence[BaseException]:
 
 
 SUITE = Suite(
-    Renderer,  # type: ignore[type-abstract]
+    Renderer,
     "an animacy.core.video.contract.Renderer",
     _load,
     _close,

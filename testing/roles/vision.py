@@ -69,7 +69,7 @@ NO_LINES = "its details are no tuple of texts"
 
 
 SUITE = Suite(
-    Perception,  # type: ignore[type-abstract]
+    Perception,
     "an animacy.core.vision.contract.Perception",
     load,
     close,
