@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,7 +55,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def install(packages: Sequence[Path], target: Path) -> None:
     """Really install packages into a folder, which then serves as PYTHONPATH."""
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
-    subprocess.run([*command, "--disable-pip-version-check", "--target", target, *packages], check=True)
+    with tempfile.TemporaryDirectory() as folder:  # setuptools leaves files beside what it builds
+        copies = [shutil.copytree(package, Path(folder) / package.name) for package in packages]
+        subprocess.run([*command, "--disable-pip-version-check", "--target", target, *copies], check=True)
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +75,7 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def third_party(tmp_path_factory: pytest.TempPathFactory, tutorial: Path) -> Path:
     """The packages of the tutorial and one that is broken, installed into a folder."""
     target = tmp_path_factory.mktemp("site")
-    broken = Path(shutil.copytree(PACKAGES / "broken", tmp_path_factory.mktemp("build") / "broken"))
-    install([*(path.parent for path in tutorial.glob("*/pyproject.toml")), broken], target)
+    install([*(path.parent for path in tutorial.glob("*/pyproject.toml")), PACKAGES / "broken"], target)
     return target
 
 

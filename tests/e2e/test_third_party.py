@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from animacy.core.report import Report
 from tests.conftest import RECIPES, animacy
+
+
+def test_the_tests_that_the_page_shows_pass(tutorial, third_party):
+    command = [sys.executable, "-m", "pytest", "-q", *tutorial.glob("*/test_*.py")]
+    environment = {**os.environ, "PYTHONPATH": str(third_party)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.realtime
