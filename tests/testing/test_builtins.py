@@ -65,7 +65,7 @@ LOCAL = {
         "model": "langchain_core.embeddings:DeterministicFakeEmbedding",
         "options": {"size": 8},
     },
-    ("knowledge", "chroma"): {},
+    ("knowledge", "chroma"): {"token": "chroma-secret"},
 }
 CALLS = {"click": {"target": "menu"}, "add": {"first": 1, "second": 2}}
 
