@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import numpy as np
 from loguru import logger
@@ -19,6 +20,7 @@ from PIL import Image
 from animacy.core.errors import AnimacyError
 from animacy.core.film import read_audio
 from animacy.core.provider import CharacterContext, Provider, Settings
+from animacy.testing.addresses import addresses
 from animacy.testing.material import Material
 from animacy.testing.rule import NotJudgedError, Suite
 from animacy.testing.secrets import WRONG, revealed, secrets_of
@@ -58,6 +60,12 @@ class Bench:
     def secrets(self) -> set[str]:
         """What nobody may read, and what stands in for it when the key is to be wrong."""
         return {*secrets_of(self.settings), WRONG}
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the settings name a server on this machine."""
+        hosts = {urlsplit(address).hostname for address in addresses(self.given)}
+        return bool(hosts & {"127.0.0.1", "localhost", "::1"})
 
     def validated(self, given: Mapping[str, Any]) -> Settings:
         """Settings as a recipe's are checked. Raises pydantic's ValidationError."""

@@ -6,12 +6,12 @@ import asyncio
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from animacy.core.errors import AnimacyError, ToolError
 from animacy.core.provider import Settings
+from animacy.testing.addresses import addresses, default_addresses, leading_nowhere
 from animacy.testing.bench import Bench
 from animacy.testing.rule import BrokenError, NotJudgedError, Rule, expect
 from animacy.testing.secrets import secrets_of, with_wrong_secrets
@@ -19,8 +19,6 @@ from animacy.testing.watch import Living
 
 UNKNOWN_KEY = "no_such_setting_xyz"
 NO_MODEL = "no-such-model-xyz"
-NOWHERE = "127.0.0.1:9"
-"""The discard port, where nobody listens."""
 FAIL_SECONDS = 60.0
 """In which a failure must be told: whoever waits for a character has gone by then."""
 CYCLES = 2
@@ -110,10 +108,10 @@ async def tells_of_missing_model(bench: Bench) -> str | None:
 
 async def tells_of_nobody_there(bench: Bench) -> str | None:
     """Servers are down, and addresses mistyped."""
-    given = _nowhere(_with_defaults(bench))
-    if given is None:
+    given = {**default_addresses(bench.provider.settings), **bench.given}
+    if not list(addresses(given)):
         raise NotJudgedError("no setting is the address of a server")
-    return await _failure(bench, given)
+    return await _failure(bench, leading_nowhere(given))
 
 
 async def tells_of_wrong_key(bench: Bench) -> str | None:
@@ -181,30 +179,3 @@ async def _first_error(bench: Bench, given: Mapping[str, Any]) -> BaseException 
         if product is not None:
             await bench.suite.close(bench, product)
     return None
-
-
-def _with_defaults(bench: Bench) -> dict[str, Any]:
-    """The settings with those defaults that are addresses."""
-    defaults = {
-        name: field.default
-        for name, field in bench.provider.settings.model_fields.items()
-        if isinstance(field.default, str) and _is_address(field.default)
-    }
-    return {**defaults, **bench.given}
-
-
-def _nowhere(given: Any) -> Any:
-    """The same with every address leading nowhere; None when there is no address."""
-    if isinstance(given, str):
-        if not _is_address(given):
-            return None
-        parts = urlsplit(given)
-        return parts._replace(netloc=NOWHERE).geturl()
-    if not isinstance(given, Mapping):
-        return None
-    moved = {key: found for key, item in given.items() if (found := _nowhere(item)) is not None}
-    return {**given, **moved} if moved else None
-
-
-def _is_address(text: str) -> bool:
-    return bool(re.match(r"(wss?|https?)://\S+$", text))

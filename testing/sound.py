@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from pipecat.frames.frames import InputAudioRawFrame
 
 BYTES = 2
 """A sample, mono 16-bit."""
+QUIET = 400
+"""Below this no voice is heard."""
 
 
 def silence(seconds: float, rate: int) -> bytes:
@@ -15,9 +18,10 @@ def silence(seconds: float, rate: int) -> bytes:
     return bytes(BYTES * round(seconds * rate))
 
 
-def seconds_of(pcm: bytes, rate: int) -> float:
-    """How long it takes to be heard."""
-    return len(pcm) / BYTES / rate
+def trimmed(pcm: bytes) -> bytes:
+    """The sound without the quiet before and after it."""
+    loud = np.flatnonzero(np.abs(np.frombuffer(pcm, "<i2").astype(np.int32)) > QUIET)
+    return pcm[BYTES * loud[0] : BYTES * (loud[-1] + 1)] if len(loud) else pcm
 
 
 def microphone(pcm: bytes, rate: int, each: float = 0.02) -> Iterator[InputAudioRawFrame]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from animacy.core.errors import PluginError
 from animacy.core.hookspecs import hookimpl
@@ -17,7 +17,7 @@ class ChromaSettings(Settings):
     """What a recipe may say beside `plugin: chroma`."""
 
     url: str | None = Field(None, description="of a Chroma server, http(s)://host[:port]; without it, on this machine")
-    token: str | None = Field(None, description="sent as a bearer token; write ${env:NAME}")
+    token: SecretStr | None = Field(None, description="sent as a bearer token; write ${env:NAME}")
     collection: str | None = Field(
         None,
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{1,46}[a-zA-Z0-9]$",
@@ -44,7 +44,8 @@ def _create(settings: ChromaSettings, character: CharacterContext) -> Any:
         raise PluginError("knowledge needs the package chromadb, which is not installed", INSTALL)
     from animacy.plugins.chroma.store import ChromaStore
 
-    return ChromaStore(settings.url, settings.token, settings.collection)
+    token = settings.token.get_secret_value() if settings.token is not None else None
+    return ChromaStore(settings.url, token, settings.collection)
 
 
 @hookimpl

@@ -20,7 +20,9 @@ class LangChainSettings(Settings):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
         description='module and class of a BaseChatModel, "langchain_openai:ChatOpenAI"; its module must be allowed',
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the class; secrets as ${env:NAME}")
+    options: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="arguments of the class; secrets as ${env:NAME}"
+    )
     context_tokens: int = Field(16_000, ge=512, description="persona, examples and conversation; the oldest turns go")
     max_sentences: int = Field(4, ge=1, description="an answer ends after so many")
     tools: bool = Field(True, description="whether the model can call tools")

@@ -13,10 +13,13 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from animacy.core.allowed import allowed_module
-from animacy.core.errors import AnimacyError, ModelError, PluginError
+from animacy.core.errors import AnimacyError, PluginError
 from animacy.core.llm.contract import Event, Message, Request, ToolCall, Usage
 from animacy.core.llm.prompt import goes_on
+from animacy.core.pipeline.remote import RemoteError, refused, retry_after_of
 from animacy.core.tools.contract import Tool
+
+ROLE = "llm.options"
 
 
 class LangChainModel:
@@ -75,7 +78,7 @@ class LangChainModel:
         except AnimacyError:
             raise
         except Exception as error:  # providers raise what they like
-            raise ModelError(f"{self.name} failed: {_plain(error)}", "see the provider's status and the key") from error
+            raise self._error(error) from error
         if whole is not None and not stop.is_set():
             for call in whole.tool_calls:
                 yield ToolCall(call["id"] or secrets.token_hex(6), call["name"], call["args"])
@@ -94,12 +97,27 @@ class LangChainModel:
                 return json.dumps(await shaped.ainvoke(_converted(messages)))
             answer = await self._model.ainvoke(_converted(messages))
         except Exception as error:  # providers raise what they like
-            raise ModelError(f"{self.name} failed: {_plain(error)}", "see the provider's status and the key") from error
+            raise self._error(error) from error
         return _text(answer.content)
 
     async def close(self) -> None:
         """LangChain's models close nothing."""
         self._model = None
+
+    def _error(self, error: Exception) -> RemoteError:
+        """What happened, without what may hold a key: providers put requests into their messages."""
+        response = getattr(error, "response", None)
+        status = next((s for one in (error, response) for s in _statuses(one) if isinstance(s, int) and s >= 400), None)
+        if status is None:
+            return RemoteError(f"{self.name} failed: {type(error).__name__}", "see the provider's status and the key")
+        headers = getattr(response, "headers", None)
+        seconds = retry_after_of(headers) if isinstance(headers, Mapping) else None
+        return refused(self.name, ROLE, status, retry_after=seconds)
+
+
+def _statuses(error: object) -> list[Any]:
+    """Where providers' SDKs put the HTTP status."""
+    return [getattr(error, name, None) for name in ("status_code", "code", "http_status")]
 
 
 def _schema(tool: Tool) -> dict[str, Any]:
@@ -147,9 +165,3 @@ def _usage(message: AIMessageChunk, pieces: int, *, cut_off: bool) -> Usage:
         return Usage(0, 0, pieces, cut_off)
     cached = (told.get("input_token_details") or {}).get("cache_read") or 0
     return Usage(told["input_tokens"], cached, told["output_tokens"], cut_off)
-
-
-def _plain(error: Exception) -> str:
-    """What happened without what may hold a key: providers put requests into their messages."""
-    status = getattr(error, "status_code", None)
-    return f"{type(error).__name__}{f' (status {status})' if status else ''}"

@@ -17,7 +17,9 @@ class LangChainEmbeddingsSettings(Settings):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
         description='module and class, "langchain_openai:OpenAIEmbeddings"; the module must be allowed',
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the class; secrets as ${env:NAME}")
+    options: dict[str, Any] = Field(
+        default_factory=dict, repr=False, description="arguments of the class; secrets as ${env:NAME}"
+    )
 
 
 def _create(settings: LangChainEmbeddingsSettings, character: CharacterContext) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,11 @@ async def _embedded(bench: Bench, embedder: Any, texts: Any) -> Vectors:
     return vectors
 
 
+async def _use(bench: Bench, product: Any) -> Sequence[BaseException]:
+    await _embedded(bench, product, TEXTS[:1])
+    return []
+
+
 SUITE = Suite(
     Embedder,
     "an animacy.core.knowledge.contract.Embedder",
@@ -104,4 +110,5 @@ SUITE = Suite(
         Rule("compares meanings", compares),
         Rule("loads and closes twice", loads_twice),
     ),
+    use=_use,
 )

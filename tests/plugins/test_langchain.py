@@ -11,6 +11,7 @@ from pipecat.tests.utils import SleepFrame, run_test
 
 from animacy.core.errors import PluginError
 from animacy.core.llm.contract import Request, ToolCall
+from animacy.core.pipeline.remote import RemoteError
 from animacy.core.provider import CharacterContext
 from animacy.plugins.langchain import LangChainSettings, llm_providers
 from animacy.plugins.langchain.model import LangChainModel
@@ -86,6 +87,34 @@ async def test_what_is_wrong_is_told_without_options():
     assert "sk-secret" not in str(caught.value)
     with pytest.raises(PluginError, match="no LangChain chat model"):
         await LangChainModel(f"{HERE}:chat_server", {}).load()
+
+
+async def test_too_many_requests_are_told_and_the_conversation_goes_on():
+    pytest.importorskip("langchain_openai", reason="langchain-openai is in the test extra")
+    replies = iter([Answer(status=429, retry_after="7"), Answer(("Here ", "I am."))])
+    async with chat_server(lambda _: next(replies)) as server:
+        options = {"model": "m", "base_url": server.url, "api_key": "sk-secret", "max_retries": 0}
+        settings = LangChainSettings(model="langchain_openai:ChatOpenAI", options=options)
+        llm = llm_providers().create(settings, CharacterContext("Iris"))
+        frames = [LLMContextFrame(LLMContext([{"role": "user", "content": text}])) for text in ("Hi.", "Hi again.")]
+        down, up = await run_test(llm, frames_to_send=[frames[0], SleepFrame(0.3), frames[1], SleepFrame(0.3)])
+    (error,) = [frame for frame in up if isinstance(frame, ErrorFrame)]
+    assert error.error.startswith("m has had too many requests\n  wait 7 s, as it asks")
+    assert isinstance(error.exception, RemoteError) and not error.exception.lasts and llm.is_usable
+    assert "".join(frame.text for frame in down if isinstance(frame, LLMTextFrame)) == "Here I am."
+
+
+@pytest.mark.parametrize("status", [401, 404])
+async def test_a_key_or_a_model_that_is_wrong_ends_it(status):
+    pytest.importorskip("langchain_openai", reason="langchain-openai is in the test extra")
+    async with chat_server(lambda _: Answer(status=status)) as server:
+        model = LangChainModel(
+            "langchain_openai:ChatOpenAI", {"model": "m", "base_url": server.url, "api_key": "sk-secret"}
+        )
+        await model.load()
+        with pytest.raises(RemoteError) as raised:
+            await _all(model, [{"role": "user", "content": "Hi."}])
+    assert raised.value.lasts and "sk-secret" not in str(raised.value)
 
 
 async def test_a_model_that_fails_is_an_error_of_the_conversation():

@@ -43,14 +43,15 @@ class ChatServer:
 
 
 @contextlib.asynccontextmanager
-async def chat_server(reply: Reply) -> AsyncIterator[ChatServer]:
-    """Serve on a free port."""
+async def chat_server(reply: Reply, key: str | None = None) -> AsyncIterator[ChatServer]:
+    """Serve on a free port; to those who know the key, if there is one."""
     server = ChatServer()
 
     async def complete(request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         server.requests.append({**asked, "authorization": request.headers.get("Authorization")})
-        answer = reply(asked)
+        known = key is None or request.headers.get("Authorization") == f"Bearer {key}"
+        answer = reply(asked) if known else Answer(status=401)
         if answer.status != 200:
             error = {"error": {"message": "no: sk-secret", "type": "x", "code": None}}
             headers = {} if answer.retry_after is None else {"retry-after": answer.retry_after}
