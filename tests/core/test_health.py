@@ -52,7 +52,7 @@ def test_an_extra_that_the_installed_package_does_not_know_is_missing():
     assert (need.kind, need.name) == ("package", "animacy[no-such-extra]")
 
 
-def test_missing_and_damaged_models_and_broken_plugins_are_told(tmp_path, monkeypatch):
+def test_missing_models_and_confused_plugins_are_told(tmp_path, monkeypatch):
     monkeypatch.setenv("ANIMACY_CACHE", str(tmp_path))
     model = packaged(packaged_names()[0])
     (missing,) = needs(offer(models=lambda settings: [model]), None)
