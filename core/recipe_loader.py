@@ -91,10 +91,16 @@ class LoadedRecipe:
         return replace(self, chosen=chosen, fallbacks={**self.fallbacks, role: ()})
 
     def create(self, choice: Role | Choice, *, tools: Sequence[Tool] = ()) -> Any:
-        """Make what does a job for this character; the llm is told of its `tools`."""
+        """Make what does a job for this character; the llm is told of its `tools`.
+
+        The character's voice is one of the first tts of a list: the others do not know it.
+        """
         if isinstance(choice, str):
             choice = self.chosen[choice]
-        return choice.provider.create(choice.settings, replace(self.context(), tools=tuple(tools)))
+        context = replace(self.context(), tools=tuple(tools))
+        if any(choice is fallback for fallback in self.fallbacks.get(choice.role, ())):
+            context = replace(context, voice=None)
+        return choice.provider.create(choice.settings, context)
 
 
 def load_recipe(path: Path, plugins: Plugins) -> LoadedRecipe:

@@ -16,7 +16,7 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 
-from animacy.core.pipeline.fallback.work import HandOver
+from animacy.core.pipeline.fallback.work import NOTHING_LEFT, HandOver
 from animacy.core.pipeline.frames import ForeseenTranscriptFrame
 
 KEPT_SECONDS = 30.0
@@ -75,10 +75,11 @@ class Hearing:
     def hand_over(self) -> HandOver:
         """The sound of the voice, if there is one."""
         if self.idle():
-            return HandOver((), (), owing=False)
+            return NOTHING_LEFT
         if self._due is not None:
             self._due = time.monotonic()
-        return HandOver((), tuple(replace(frame) for frame in self._kept), owing=True)
+        again = [replace(frame) for frame in self._kept]
+        return HandOver((), again, {frame.id for frame in again}, owing=True)
 
     def _understood(self) -> None:
         self._due = None

@@ -27,11 +27,16 @@ NANOSECONDS = 1e9
 
 @dataclass(slots=True, eq=False)
 class _Text:
-    """A text to be spoken, an answer or a line. `whole`: no more of it will come."""
+    """A text to be spoken, an answer or a line.
+
+    `ends`: the frames around an answer. `seen`: those of them that went on. `whole`: no more of it will come.
+    """
 
     asked: TTSSpeakFrame | None = None
     text: str = ""
     whole: bool = False
+    ends: list[int] = field(default_factory=list)
+    seen: set[int] = field(default_factory=set)
     announced: int = 0  # letters
     words: list[tuple[float | None, int]] = field(default_factory=list)  # seconds, letters
     sound: float = 0.0
@@ -65,7 +70,7 @@ class Speaking:
         """A text to be spoken, or nobody wants to hear any more of it."""
         match frame:
             case LLMFullResponseStartFrame():
-                self._writing = _Text()
+                self._writing = _Text(ends=[frame.id])
                 self._texts.append(self._writing)
             case LLMTextFrame():
                 if self._writing is not None:
@@ -73,6 +78,7 @@ class Speaking:
             case LLMFullResponseEndFrame():
                 if self._writing is not None:
                     self._writing.whole = True
+                    self._writing.ends.append(frame.id)
                     if not _letters(self._writing.text):
                         self._texts.remove(self._writing)
                 self._writing = None
@@ -87,6 +93,9 @@ class Speaking:
         """A piece of speech."""
         head = self._texts[0] if self._texts else None
         match frame:
+            case LLMFullResponseStartFrame() | LLMFullResponseEndFrame():
+                for text in self._texts:
+                    text.seen.update({frame.id}.intersection(text.ends))
             case TTSStartedFrame():
                 self._open = frame.context_id
             case TTSStoppedFrame():
@@ -116,16 +125,24 @@ class Speaking:
         closing = [TTSStoppedFrame(context_id=self._open)] if self._open is not None else []
         self._open = self._due = None
         redo: list[Frame] = []
+        seen: set[int] = set()
         texts, self._texts = self._texts, deque()
         for text in texts:
             rest = text.rest()
-            if not rest and text.whole:
+            if not rest and text.whole and len(text.seen) == len(text.ends):
                 continue
-            self._texts.append(_Text(text.asked, rest, text.whole))
+            frames = _frames(text, rest)
+            again = _Text(text.asked, rest, text.whole)
+            if text.asked is None:
+                ends = [frame.id for frame in frames if not isinstance(frame, LLMTextFrame)]
+                again.ends = ends
+                again.seen = {new for new, old in zip(ends, text.ends, strict=True) if old in text.seen}
+                seen |= again.seen
+            self._texts.append(again)
             if text is self._writing:
-                self._writing = self._texts[-1]
-            redo += _frames(text, rest)
-        return HandOver(closing, redo, owing=bool(redo))
+                self._writing = again
+            redo += frames
+        return HandOver(closing, redo, seen, owing=bool(redo))
 
     def _spoke(self, text: _Text, frame: TTSTextFrame) -> None:
         at: float | None = None

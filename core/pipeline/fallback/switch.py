@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +17,7 @@ from pipecat.frames.frames import (
     Frame,
     ServiceSwitcherRequestMetadataFrame,
     StartFrame,
+    SystemFrame,
 )
 from pipecat.pipeline.base_pipeline import BasePipeline
 from pipecat.pipeline.pipeline import Pipeline, PipelineSink, PipelineSource
@@ -28,6 +30,7 @@ from animacy.core.pipeline.remote import RemoteError
 from animacy.core.recipe import FallbackSection
 
 LOOK_SECONDS = 0.1
+MOST_INSIDE = 1000
 LONGEST_REST = 300.0
 """Seconds. A service that fails whenever it is tried is tried more and more seldom, but so often."""
 
@@ -51,7 +54,8 @@ class Relieved(Protocol):
 class Member:
     """A service of the list: its plugin's name, the pipeline around it, and how it fares.
 
-    `rest`: seconds until it is tried again. `well`: whether it may be given work.
+    `rest`: seconds until it is tried again. `well`: whether it may be given work. `inside`: ids of frames that went in
+    and did not come out; some never do.
     """
 
     name: str
@@ -59,7 +63,20 @@ class Member:
     lane: Pipeline = field(init=False)
     well: bool = True
     rest: float = 0.0
+    inside: OrderedDict[int, None] = field(default_factory=OrderedDict)
     passed: dict[int, asyncio.Event] = field(default_factory=dict)
+
+    def enter(self, frame: Frame) -> None:
+        """A frame goes in."""
+        self.inside[frame.id] = None
+        if len(self.inside) > MOST_INSIDE:
+            self.inside.popitem(last=False)
+
+    def leave(self, frame: Frame) -> bool:
+        """A frame comes out: whether it is one that went in and that nothing may hold back."""
+        went_in = frame.id in self.inside
+        self.inside.pop(frame.id, None)
+        return went_in and (isinstance(frame, SystemFrame) or not frame.interruptible)
 
 
 class Fallback(BasePipeline):
@@ -90,7 +107,7 @@ class Fallback(BasePipeline):
         self._switching = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
         self._problems: list[str] = []
-        self._redone: set[int] = set()
+        self._seen: set[int] = set()
         self._nurses: set[asyncio.Task[None]] = set()
 
     @property
@@ -162,6 +179,7 @@ class Fallback(BasePipeline):
             return
         async with self._switching:
             self._work.given(frame)
+            self._active.enter(frame)
             await self._active.lane.queue_frame(frame, direction)
 
     # What comes out
@@ -180,12 +198,17 @@ class Fallback(BasePipeline):
                 return
         if isinstance(frame, ErrorFrame) and frame.processor is member.service:
             self._could_not_start(member)
-        if isinstance(frame, ServiceSwitcherRequestMetadataFrame) or member is not self._active:
+        passes = member.leave(frame)
+        if isinstance(frame, ServiceSwitcherRequestMetadataFrame):
+            return
+        if member is not self._active:
+            if passes:
+                await self.push_frame(frame, direction)
             return
         if isinstance(frame, ErrorFrame) and frame.processor is member.service and await self._failed(member, frame):
             return
-        if frame.id in self._redone:
-            self._redone.discard(frame.id)
+        if frame.id in self._seen:
+            self._seen.discard(frame.id)
         elif self._work.came(frame):
             await self.push_frame(frame, direction)
 
@@ -243,7 +266,7 @@ class Fallback(BasePipeline):
             for frame in left.closing:
                 await self.push_frame(frame)
             await self._begin(after)
-            self._redone = {frame.id for frame in left.redo}
+            self._seen = set(left.seen)
             for frame in left.redo:
                 await after.service.queue_frame(frame, FrameDirection.DOWNSTREAM)
         self._nurse(member)

@@ -15,7 +15,7 @@ from pipecat.frames.frames import (
 )
 
 from animacy.core.llm.contract import NO_GROUNDS
-from animacy.core.pipeline.fallback.work import HandOver
+from animacy.core.pipeline.fallback.work import NOTHING_LEFT, HandOver
 from animacy.core.pipeline.frames import GroundedContextFrame, ResumedContextFrame
 
 
@@ -69,11 +69,11 @@ class Thinking:
         if asked is None:
             closing = (LLMFullResponseEndFrame(),) if self._open else ()
             self._open = False
-            return HandOver(closing, (), owing=False)
+            return NOTHING_LEFT._replace(closing=closing)
         self._due = time.monotonic()
         grounds = asked.grounds if isinstance(asked, GroundedContextFrame) else NO_GROUNDS
         redo = ResumedContextFrame(asked.context, grounds=grounds, said=self._said) if self._said else asked
-        return HandOver((), (redo,), owing=True)
+        return HandOver((), (redo,), frozenset(), owing=True)
 
     def _done(self) -> None:
         self._asked = self._due = None

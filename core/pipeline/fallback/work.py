@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple, Protocol
 
 from pipecat.frames.frames import Frame
@@ -13,13 +13,18 @@ class HandOver(NamedTuple):
 
     Parameters:
         closing: frames that end what it left open, for the rest of the pipeline.
-        redo: frames for whoever goes on. The rest of the pipeline has seen them, and does not see them again.
+        redo: frames for whoever goes on.
+        seen: ids of those that the rest of the pipeline has seen, and must not see again.
         owing: whether the user waits for something that was begun.
     """
 
     closing: Sequence[Frame]
     redo: Sequence[Frame]
+    seen: Set[int]
     owing: bool
+
+
+NOTHING_LEFT = HandOver((), (), frozenset(), owing=False)
 
 
 class Work(Protocol):
