@@ -15,6 +15,9 @@ from pipecat.frames.frames import (
     EndFrame,
     ErrorFrame,
     Frame,
+    FunctionCallCancelFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
     ServiceSwitcherRequestMetadataFrame,
     StartFrame,
     SystemFrame,
@@ -35,6 +38,9 @@ LONGEST_REST = 300.0
 """Seconds. A service that fails whenever it is tried is tried more and more seldom, but so often."""
 
 Lifecycle = StartFrame | EndFrame | CancelFrame
+
+ToolFrame = FunctionCallInProgressFrame | FunctionCallResultFrame | FunctionCallCancelFrame
+"""Who has begun to use a tool tells how that ends, whoever does the work by then."""
 
 
 @runtime_checkable
@@ -202,7 +208,7 @@ class Fallback(BasePipeline):
         if isinstance(frame, ServiceSwitcherRequestMetadataFrame):
             return
         if member is not self._active:
-            if passes:
+            if passes or isinstance(frame, ToolFrame):
                 await self.push_frame(frame, direction)
             return
         if isinstance(frame, ErrorFrame) and frame.processor is member.service and await self._failed(member, frame):

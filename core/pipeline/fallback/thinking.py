@@ -6,6 +6,9 @@ import time
 
 from pipecat.frames.frames import (
     Frame,
+    FunctionCallCancelFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
     FunctionCallsStartedFrame,
     InterruptionFrame,
     LLMContextFrame,
@@ -27,6 +30,7 @@ class Thinking:
         self._said = ""
         self._open = False
         self._due: float | None = None
+        self._calls: set[str] = set()
 
     def given(self, frame: Frame) -> None:
         """A conversation is to be answered, or nobody wants the answer any more."""
@@ -50,6 +54,10 @@ class Thinking:
                 self._due = time.monotonic() if self._asked is not None else None
             case FunctionCallsStartedFrame():
                 self._done()  # a call must not be made twice
+            case FunctionCallInProgressFrame():
+                self._calls.add(frame.tool_call_id)
+            case FunctionCallResultFrame() | FunctionCallCancelFrame():
+                self._calls.discard(frame.tool_call_id)
             case LLMFullResponseEndFrame():
                 self._done()
                 self._open = False
@@ -60,8 +68,8 @@ class Thinking:
         return self._due
 
     def idle(self) -> bool:
-        """Whether nothing is being answered."""
-        return self._asked is None
+        """Whether nothing is being answered, and no tool at work whose result will be."""
+        return self._asked is None and not self._calls
 
     def hand_over(self) -> HandOver:
         """The conversation, with what was said already."""

@@ -8,6 +8,8 @@ import contextlib
 import pytest
 from pipecat.frames.frames import (
     ErrorFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
     InputAudioRawFrame,
     LLMContextFrame,
     LLMFullResponseEndFrame,
@@ -360,6 +362,29 @@ async def test_who_is_well_again_takes_the_work_back_between_two_turns():
         await line.give(asked())
         await line.until(lambda: len(line.rest.of(LLMTextFrame)) == 3)
         assert line.rest.of(LLMTextFrame)[2].text == "Me again."
+
+
+async def test_nobody_takes_the_work_back_while_a_tool_is_in_use():
+    async def calls(service, frame):
+        if not isinstance(frame, LLMContextFrame):
+            return False
+        await service.push_frame(LLMFullResponseStartFrame())
+        await service.push_frame(FunctionCallInProgressFrame("look", "1", {}))
+        await service.push_frame(LLMFullResponseEndFrame())
+        return True
+
+    first, second = Recovering(answers(breaks=True)), Service(calls)
+    first.taken_over = 1
+    async with running("llm", Thinking(), first, second, retry=0.5) as line:
+        await line.give(asked())
+        await line.until(lambda: first.taken_over == 2)
+        await asyncio.sleep(0.4)
+        assert line.switches == [("a", "b")]
+        await second.push_frame(FunctionCallResultFrame("look", "1", {}, {}))
+        await line.until(lambda: len(line.switches) == 2)
+        assert line.rest.of(FunctionCallResultFrame)
+        await second.push_frame(FunctionCallResultFrame("look", "2", {}, {}))
+        await line.until(lambda: len(line.rest.of(FunctionCallResultFrame)) == 2)
 
 
 async def test_who_cannot_be_loaded_does_not_keep_the_others():
