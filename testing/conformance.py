@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def check(
     *,
     character: CharacterContext | None = None,
     material: Material | None = None,
+    only: Collection[str] = (),
 ) -> Report:
     """Run a plugin through everything that plugins of its role are held to.
 
@@ -49,11 +50,13 @@ def check(
         plugins: where the plugin is registered; those that are installed when left out.
         character: whom it is made for; relative paths in the settings start at its folder.
         material: what it is tried with.
+        only: names of rules, to try again what failed; all when left out.
 
-    Raises PluginError when there is no such plugin, or its settings are not valid; what it does wrong is in the report.
+    Raises PluginError when there is no such plugin or rule, or its settings are not valid; what it does wrong is in the
+    report.
     Runs an event loop of its own: from within one, await `check_async`.
     """
-    return asyncio.run(check_async(role, name, settings, plugins, character=character, material=material))
+    return asyncio.run(check_async(role, name, settings, plugins, character=character, material=material, only=only))
 
 
 async def check_async(
@@ -64,13 +67,15 @@ async def check_async(
     *,
     character: CharacterContext | None = None,
     material: Material | None = None,
+    only: Collection[str] = (),
 ) -> Report:
     """The same within a running event loop, which nothing else should block meanwhile."""
     async with _bench(role, name, settings, plugins, character, material or Material()) as bench:
-        results = [await _judged(bench, rule) for rule in BEFORE]
+        _known(bench, only)
+        results = [await _judged(bench, rule) for rule in BEFORE if not only or rule.name in only]
         async with _kept(bench):
-            results += [await _judged(bench, rule) for rule in bench.suite.rules]
-        results += [await _judged(bench, rule) for rule in AFTER]
+            results += [await _judged(bench, rule) for rule in bench.suite.rules if not only or rule.name in only]
+        results += [await _judged(bench, rule) for rule in AFTER if not only or rule.name in only]
         return Report(role, name, tuple(_clean(bench, result) for result in results))
 
 
@@ -171,6 +176,13 @@ def _role(role: str) -> Role:
         if known == role:
             return known
     raise PluginError(f"there is no role {role!r}", suggestion(role, ROLES))
+
+
+def _known(bench: Bench, only: Collection[str]) -> None:
+    known = [rule.name for rule in (*BEFORE, *bench.suite.rules, *AFTER)]
+    for name in only:
+        if name not in known:
+            raise PluginError(f"no rule for {bench.role} is called {name!r}", suggestion(name, known))
 
 
 def _clean(bench: Bench, result: Result) -> Result:

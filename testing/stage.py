@@ -125,11 +125,15 @@ class Stage:
         """What went wrong as the user would be told."""
         return [frame.exception or RuntimeError(frame.error) for frame in self.of(ErrorFrame)]
 
+    def expect_no_errors(self) -> None:
+        """Raise BrokenError when something went wrong, although the settings are right."""
+        expect(not self.errors, f"it tells of an error: {self._told()}")
+
     async def until(self, condition: Callable[[], object], seconds: float) -> bool:
         """Wait for something; False when it did not come in time."""
         return await until(condition, seconds)
 
-    async def quiet(self, *types: type[Frame], seconds: float = 1.0, at_most: float = 30.0) -> None:
+    async def quiet(self, *types: type[Frame], seconds: float = 0.5, at_most: float = 30.0) -> None:
         """Wait until no frame of these types left for a while."""
         await until(lambda: not self.times(*types, since=time.monotonic() - seconds), at_most)
 

@@ -15,7 +15,7 @@ BEAT = 0.02
 LONGEST_STALL = 0.5
 """Seconds. Ten frames of a picture are late by then, and every visitor's voice stutters."""
 LOOKED_AT = 0.2
-PATIENCE = 5.0
+PATIENCE = 3.0
 """Seconds that what was let go of may take to end."""
 SHARED_THREADS = ("asyncio_", "ThreadPoolExecutor-")
 """Of the loop's own executor: they belong to nobody."""

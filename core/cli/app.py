@@ -96,12 +96,13 @@ def conform(
     name: Annotated[str, typer.Argument(help="What a recipe writes after `plugin:`.")],
     settings: Annotated[Optional[str], typer.Option(help="Settings as a recipe gives them: '{key: value}'.")] = None,  # noqa: UP045 - typer reads it at run time
     recipe: Annotated[OptionalPath, typer.Option(help="Take character, picture and settings from this recipe.")] = None,
+    only: Annotated[Optional[list[str]], typer.Option(help="A rule to try alone; may be repeated.")] = None,  # noqa: UP045 - typer reads it at run time
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run a plugin through everything that plugins of its role are held to."""
     from animacy.core.cli.conform import conform as conform_plugin
 
-    conform_plugin(plugins(), role, name, settings, recipe, json)
+    conform_plugin(plugins(), role, name, settings, recipe, only or (), json)
 
 
 @app.command()

@@ -6,6 +6,7 @@ The only place in core that knows the kit, which is imported when it is asked fo
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,27 @@ from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import LoadedRecipe, load_recipe
 
 
-def conform(plugins: Plugins, role: str, name: str, settings: str | None, recipe: Path | None, as_json: bool) -> None:
+def conform(
+    plugins: Plugins,
+    role: str,
+    name: str,
+    settings: str | None,
+    recipe: Path | None,
+    only: Sequence[str],
+    as_json: bool,
+) -> None:
     """Print the report; exit code 1 when a rule is broken."""
     quieten(verbose=False)
     from animacy.testing import Material, check
 
     if recipe is None:
-        report = check(role, name, _mapping(settings), plugins)
+        report = check(role, name, _mapping(settings), plugins, only=only)
     else:
         loaded = load_recipe(recipe, plugins)
         given = _settings(loaded, role, name) if settings is None else _mapping(settings)
         video = replace(Material().video, fps=loaded.recipe.video.fps)
         material = Material(portrait=loaded.portrait, video=video)
-        report = check(role, name, given, plugins, character=loaded.context(), material=material)
+        report = check(role, name, given, plugins, character=loaded.context(), material=material, only=only)
     print(json.dumps(report.as_dict(), indent=2) if as_json else report)
     if not report.ok:
         raise typer.Exit(1)

@@ -28,6 +28,8 @@ LAST = "What colour is the sea?"
 ANSWER_SECONDS = 60.0
 STOP_SECONDS = 1.0
 """From an interruption to the last word: it would be spoken over the user."""
+LATER_SECONDS = 0.5
+"""For which it is watched that nothing more comes."""
 TURNS = 150
 """Some four thousand tokens."""
 LONG_ANSWER = 60
@@ -38,6 +40,7 @@ async def answers(bench: Bench) -> str | None:
     """The voice, the captions and the memory of the conversation are made of these frames."""
     async with bench.loaded() as product, on_stage(bench.character, product) as stage:
         text = await _answer(stage, QUESTION)
+        stage.expect_no_errors()
     kinds = [type(frame) for frame in stage.of(LLMFullResponseStartFrame, LLMTextFrame, LLMFullResponseEndFrame)]
     expect(kinds[0] is LLMFullResponseStartFrame, "the answer does not begin with an LLMFullResponseStartFrame")
     expect(kinds.count(LLMFullResponseEndFrame) == 1, "the answer does not end with one LLMFullResponseEndFrame")
@@ -66,7 +69,7 @@ async def stops(bench: Bench) -> str | None:
         await _until(stage, lambda: stage.of(LLMTextFrame), "no word of an answer")
         over = bool(stage.of(LLMFullResponseEndFrame))
         at = await stage.interrupt()
-        await asyncio.sleep(2 * STOP_SECONDS)
+        await asyncio.sleep(STOP_SECONDS + LATER_SECONDS)
         late = stage.times(LLMTextFrame, since=at + STOP_SECONDS)
         expect(not late, f"words still come {late[-1] - at:.1f} s after an interruption" if late else "")
         last = max(stage.times(LLMTextFrame, since=at), default=at) - at

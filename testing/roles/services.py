@@ -12,7 +12,7 @@ from animacy.testing.bench import Bench
 from animacy.testing.rule import expect
 from animacy.testing.stage import on_stage
 
-PASS_SECONDS = 5.0
+PASS_SECONDS = 3.0
 
 
 @dataclass
@@ -45,4 +45,5 @@ async def passes_on(bench: Bench) -> str | None:
         await stage.until(lambda: sent <= {(type(seen.frame), seen.up) for seen in stage.seen}, PASS_SECONDS)
         for kind, up in sent - {(type(seen.frame), seen.up) for seen in stage.seen}:
             expect(False, f"a {kind.__mro__[1].__name__} of others does not go through {'up' if up else 'down'}stream")
+        stage.expect_no_errors()
     return None

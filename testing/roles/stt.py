@@ -25,7 +25,9 @@ from animacy.testing.sound import BYTES, microphone, silence, trimmed
 from animacy.testing.stage import Stage, on_stage
 
 HEAR_SECONDS = 30.0
-SILENT_SECONDS = 1.0
+FINAL_SECONDS = 5.0
+"""From the first text of a stretch of speech to its last."""
+SILENT_SECONDS = 0.6
 PAUSE_SECONDS = 0.2
 """After which the voice activity detection takes a stretch of speech to be over (recipe: turn_taking.pause)."""
 FASTER = 8
@@ -38,9 +40,8 @@ KEPT_SHARE = 0.5
 async def hears(bench: Bench) -> str | None:
     """A text for what was said, and one that says that nothing follows: until then the character waits."""
     async with bench.loaded() as product, on_stage(bench.character, product) as stage:
-        first = await _understood(bench, stage)
-        expect(any(frame.finalized for frame in first), NEVER_FINAL)
-        again = await _understood(bench, stage)
+        first, again = await _understood(bench, stage), await _understood(bench, stage)
+        stage.expect_no_errors()
     return f"heard {_text(first)!r}, and then {_text(again)!r}"
 
 
@@ -103,7 +104,8 @@ async def _understood(bench: Bench, stage: Stage) -> list[TranscriptionFrame]:
     """What it makes of the recording."""
     rate, before = bench.character.input_sample_rate, len(_texts(stage))
     await _utter(stage, trimmed(await bench.speech(rate)), rate)
-    found = await stage.until(lambda: any(frame.finalized for frame in _texts(stage)[before:]), HEAR_SECONDS)
+    await stage.until(lambda: len(_texts(stage)) > before, HEAR_SECONDS)
+    found = await stage.until(lambda: any(frame.finalized for frame in _texts(stage)[before:]), FINAL_SECONDS)
     texts = _texts(stage)[before:]
     told = "".join(f"\ntold: {error}" for error in stage.errors)
     expect(texts, f"no TranscriptionFrame within {HEAR_SECONDS:.0f} s of speech{told}")

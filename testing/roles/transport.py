@@ -59,6 +59,7 @@ async def carries(bench: Bench) -> str | None:
             for chunk in _chunks(bench):
                 await stage.send(CharacterChunkFrame(chunk))
                 await asyncio.sleep(1 / bench.material.video.fps)
+            stage.expect_no_errors()
     rate = bench.character.input_sample_rate
     for frame in between.heard:
         expect(frame.sample_rate == rate, f"the user's sound has {frame.sample_rate} Hz, the ears expect {rate}")

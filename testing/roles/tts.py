@@ -37,6 +37,8 @@ WORDLESS = "🙂"
 SPEAK_SECONDS = 60.0
 STOP_SECONDS = 1.5
 """From an interruption to the last sound."""
+LATER_SECONDS = 0.5
+"""For which it is watched that nothing more comes."""
 SHORTEST, LONGEST = 0.8, 15.0
 """Seconds that SENTENCE takes any voice."""
 QUIETEST = 30
@@ -48,6 +50,7 @@ async def speaks(bench: Bench) -> str | None:
     async with bench.loaded() as product, on_stage(bench.character, product) as stage:
         await stage.send(TTSSpeakFrame(SENTENCE))
         await _spoken(stage)
+        stage.expect_no_errors()
         sounds = stage.of(TTSAudioRawFrame)
     order = [type(frame) for frame in stage.of(TTSStartedFrame, TTSAudioRawFrame, TTSStoppedFrame)]
     bench.seen["sounds"] = sounds
@@ -121,7 +124,7 @@ async def stops(bench: Bench) -> str | None:
         await _say(stage, STORY)
         await _heard(stage)
         at = await stage.interrupt()
-        await asyncio.sleep(2 * STOP_SECONDS)
+        await asyncio.sleep(STOP_SECONDS + LATER_SECONDS)
         late = stage.times(TTSAudioRawFrame, since=at + STOP_SECONDS)
         expect(not late, f"sound still comes {late[-1] - at:.1f} s after an interruption" if late else "")
         last = max(stage.times(TTSAudioRawFrame, since=at), default=at) - at

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PARTS = ("core", "plugins", "engine")
+PARTS = ("core", "plugins", "engine", "testing")
 
 
 def modules(folder: str):
@@ -33,6 +33,18 @@ def plugin_of(path):
 @pytest.mark.parametrize("path", modules("core"), ids=str)
 def test_core_imports_no_plugin_and_no_engine(path):
     assert not [name for name in imported(path) if name.startswith(("animacy.plugins", "animacy.engine"))]
+
+
+@pytest.mark.parametrize("path", modules("testing"), ids=str)
+def test_the_conformance_kit_imports_only_core_and_no_test_framework(path):
+    names = list(imported(path))
+    assert not [name for name in names if name.startswith(("animacy.plugins", "animacy.engine", "pytest", "tests"))]
+
+
+@pytest.mark.parametrize("part", ["core", "plugins", "engine"])
+def test_only_the_command_that_runs_the_kit_imports_it(part):
+    users = [path for path in modules(part) if any(name.startswith("animacy.testing") for name in imported(path))]
+    assert users == ([ROOT / "core" / "cli" / "conform.py"] if part == "core" else [])
 
 
 @pytest.mark.parametrize("path", modules("engine"), ids=str)

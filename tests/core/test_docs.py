@@ -77,6 +77,11 @@ def test_defaults_in_the_documents_are_the_real_ones():
                 assert float(default) == field.default
 
 
+def test_the_conformance_example_is_the_tested_one():
+    source = (ROOT / "tests" / "testing" / "example.py").read_text()
+    assert source in (DOCS / "conformance.md").read_text()
+
+
 def test_the_readme_recipe_loads(tmp_path, plugins):
     who, more = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     image = next((ROOT / "recipes" / "iris").glob("image.*"))
