@@ -34,6 +34,8 @@ from animacy.core.recipe import FallbackSection
 
 LOOK_SECONDS = 0.1
 MOST_INSIDE = 1000
+STEADY_SECONDS = 60.0
+"""A service that worked for so long before it failed is not one that always fails."""
 LONGEST_REST = 300.0
 """Seconds. A service that fails whenever it is tried is tried more and more seldom, but so often."""
 
@@ -60,14 +62,17 @@ class Relieved(Protocol):
 class Member:
     """A service of the list: its plugin's name, the pipeline around it, and how it fares.
 
-    `rest`: seconds until it is tried again. `well`: whether it may be given work. `inside`: ids of frames that went in
-    and did not come out; some never do.
+    `well`: whether it may be given work. `since`: when it began its work (time.monotonic). `rest`: seconds until it is
+    tried again. `inside`: ids of frames that went in and did not come out; some never do. `passed`: what begins or ends
+    the pipeline and is on its way through.
     """
 
     name: str
     service: Any
     lane: Pipeline = field(init=False)
     well: bool = True
+    started: bool = True
+    since: float = 0.0
     rest: float = 0.0
     inside: OrderedDict[int, None] = field(default_factory=OrderedDict)
     passed: dict[int, asyncio.Event] = field(default_factory=dict)
@@ -185,8 +190,9 @@ class Fallback(BasePipeline):
             return
         async with self._switching:
             self._work.given(frame)
-            self._active.enter(frame)
-            await self._active.lane.queue_frame(frame, direction)
+            member = self._active
+            member.enter(frame)
+        await member.lane.queue_frame(frame, direction)
 
     # What comes out
 
@@ -202,26 +208,18 @@ class Fallback(BasePipeline):
             if passed is not None:
                 passed.set()
                 return
-        if isinstance(frame, ErrorFrame) and frame.processor is member.service:
-            self._could_not_start(member)
+        if isinstance(frame, ErrorFrame) and frame.processor is member.service and await self._failed(member, frame):
+            return
         passes = member.leave(frame)
         if isinstance(frame, ServiceSwitcherRequestMetadataFrame):
             return
         if member is not self._active:
             if passes or isinstance(frame, ToolFrame):
                 await self.push_frame(frame, direction)
-            return
-        if isinstance(frame, ErrorFrame) and frame.processor is member.service and await self._failed(member, frame):
-            return
-        if frame.id in self._seen:
+        elif frame.id in self._seen:
             self._seen.discard(frame.id)
         elif self._work.came(frame):
             await self.push_frame(frame, direction)
-
-    def _could_not_start(self, member: Member) -> None:
-        """A service that fails while it is started, or ended, does not pass that on: nobody must wait for it."""
-        for passed in member.passed.values():
-            passed.set()
 
     async def _pass_through_all(self, frame: Lifecycle, direction: FrameDirection) -> None:
         for member in self._members:
@@ -232,19 +230,29 @@ class Fallback(BasePipeline):
             del member.passed[frame.id]
         if isinstance(frame, StartFrame):
             self._watch = self._watch or self.create_task(self._look_after(), "watch")
-            for member in self._ill():
-                self._nurse(member)
+            for member in self._members:
+                if not member.well:
+                    self._nurse(member)
         await self.push_frame(frame, direction)
 
     # Failing and getting well
 
     async def _failed(self, member: Member, frame: ErrorFrame) -> bool:
-        """Whether another service has taken over."""
+        """Whether nobody else need know: another service has taken over, or it was not at work."""
+        if member.passed:
+            # It fails while it is started, or ended, and does not pass that on: nobody must wait for it.
+            member.started = False
+            for passed in member.passed.values():
+                passed.set()
         known = frame.exception if isinstance(frame.exception, RemoteError) else None
         if known is not None and known.retry_after is not None:
             member.rest = max(member.rest, known.retry_after)
-        why = known.args[0] if known is not None else frame.error
-        return await self._relieve(member, why)
+        if member is self._active:
+            return await self._relieve(member, known.args[0] if known is not None else frame.error)
+        if member.well:
+            member.well = False
+            self._nurse(member)
+        return True
 
     async def _look_after(self) -> None:
         """Notice a service that keeps somebody waiting, and one that may take its work back."""
@@ -265,8 +273,10 @@ class Fallback(BasePipeline):
             after = next((other for other in self._members if other.well and other is not member), None)
             if after is None:
                 return False
+            if time.monotonic() - member.since > STEADY_SECONDS:
+                member.rest = self._section.retry
             member.well = False
-            self._active = after
+            self._active, after.since = after, time.monotonic()
             left = self._work.hand_over()
             await self._announce(member, after, why, owing=left.owing)
             for frame in left.closing:
@@ -282,7 +292,7 @@ class Fallback(BasePipeline):
         async with self._switching:
             if not self._work.idle():
                 return
-            left, self._active = self._active, member
+            left, self._active, member.since = self._active, member, time.monotonic()
             await self._begin(member)
             await self._announce(left, member, "", owing=False)
 
@@ -294,6 +304,8 @@ class Fallback(BasePipeline):
         await self.push_frame(ServiceSwitchedFrame(self._role, left.name, entered.name, why, owing))
 
     def _nurse(self, member: Member) -> None:
+        if not member.started:
+            return  # it cannot be started again
         task = self.create_task(self._get_well(member), f"rest of {member.name}")
         self._nurses.add(task)
         task.add_done_callback(self._nurses.discard)
@@ -315,6 +327,3 @@ class Fallback(BasePipeline):
 
     def _best(self) -> Member | None:
         return next((member for member in self._members if member.well), None)
-
-    def _ill(self) -> list[Member]:
-        return [member for member in self._members if not member.well]

@@ -195,6 +195,17 @@ async def test_an_answer_that_breaks_off_is_finished_by_the_next_llm():
         assert len(first.of(LLMContextFrame)) == 1
 
 
+async def test_one_that_fails_while_it_waits_is_passed_over():
+    first, second, third = Service(answers("It was ", breaks=True)), Service(answers("Me.")), Service(answers("Leo."))
+    async with running("llm", Thinking(), first, second, third) as line:
+        await second.fail()
+        await line.until(lambda: second.relieved)
+        assert line.switches == [] and line.errors == []
+        await line.give(asked())
+        await line.until(lambda: line.rest.of(LLMFullResponseEndFrame))
+        assert line.switches == [("a", "c")]
+
+
 @pytest.mark.parametrize("pieces", [(), ("Well, ",)])
 async def test_an_llm_that_keeps_one_waiting_is_relieved(pieces):
     async def stuck(service, frame):
