@@ -32,6 +32,7 @@ BUILT_IN = (
     "openai_compatible",
     "langchain",
     "kokoro",
+    "piper",
     "cartesia",
     "portrait",
     "video_engine",
