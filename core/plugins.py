@@ -55,6 +55,8 @@ Role = Literal["stt", "llm", "tts", "video", "transport", "embedding", "knowledg
 ROLES: tuple[Role, ...] = get_args(Role)
 REQUIRED_ROLES: tuple[Role, ...] = ("stt", "llm", "tts", "video", "transport")
 """Without these there is no character; the others are left out of a recipe that does not name them."""
+CHAINED_ROLES: tuple[Role, ...] = ("stt", "llm", "tts")
+"""A recipe may name several plugins for each of these: the next one does the work when one fails."""
 
 
 @dataclass(slots=True)
