@@ -22,7 +22,9 @@ class PiperSettings(Settings):
 
     model: ModelSpec = Field(PACKAGED, description="packaged name, path of a Piper .onnx file, or hub file")
     voice: str | None = Field(
-        None, min_length=1, description="a speaker of a model with several, by name or number; the character's voice"
+        None,
+        min_length=1,
+        description="a speaker of a model with several, by name or number; the character's if it has that",
     )
     speed: float = Field(1.0, ge=0.5, le=2.0, description="rate of speech; 1 is the voice's own")
     sentence_pause: float = Field(0.26, ge=0.0, le=2.0, description="seconds of silence after a sentence")
@@ -67,7 +69,9 @@ def _create(settings: PiperSettings, character: CharacterContext) -> Any:
 
     def make() -> PiperSpeaker:
         loaded = Voice.load(model, config, threads=threads, language=language)
-        return PiperSpeaker(loaded, loaded.speaker(voice), settings.speed, settings.sentence_pause)
+        # The character's voice may be meant for another voice of its list, which this one takes over from.
+        number = loaded.speaker(settings.voice) if settings.voice else loaded.find(character.voice or "")
+        return PiperSpeaker(loaded, number, settings.speed, settings.sentence_pause)
 
     share = Share(("piper", settings, voice, language, threads), make, PiperSpeaker.close)
     return LocalTTS(share, name="piper", model=model.name, voice=voice, language=language)

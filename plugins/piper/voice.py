@@ -60,24 +60,24 @@ class Voice:
             )
         return cls(piper, path.stem, language)
 
-    def speaker(self, wanted: str | None) -> int | None:
-        """The number of the speaker called `wanted`, which may be a number itself; the voice's first when None.
-
-        Raises RecipeError when there is none.
-        """
+    def find(self, name: str) -> int | None:
+        """The number of the speaker called `name`, which may be a number itself; None when there is none."""
         config = self.piper.config
-        if wanted is None:
-            return None
-        number = config.speaker_id_map.get(wanted, int(wanted) if wanted.isdecimal() else -1)
-        if config.num_speakers > 1 and 0 <= number < config.num_speakers:
+        number = config.speaker_id_map.get(name, int(name) if name.isdecimal() else -1)
+        return number if config.num_speakers > 1 and 0 <= number < config.num_speakers else None
+
+    def speaker(self, name: str) -> int:
+        """The number of the speaker called `name`. Raises RecipeError when there is none."""
+        number = self.find(name)
+        if number is not None:
             return number
+        config = self.piper.config
         if config.num_speakers <= 1:
             raise RecipeError(
-                f"tts.voice: the model {self.name} has only one voice, so there is no {wanted!r}",
-                "Leave tts.voice and character.voice out.",
+                f"tts.voice: the model {self.name} has only one voice, so there is no {name!r}", "Leave tts.voice out."
             )
         names = ", ".join(config.speaker_id_map) or f"0 to {config.num_speakers - 1}"
-        raise RecipeError(f"tts.voice: the model {self.name} has no speaker {wanted!r}", f"Available: {names}.")
+        raise RecipeError(f"tts.voice: the model {self.name} has no speaker {name!r}", f"Available: {names}.")
 
 
 def _onnx_file(path: Path) -> Path:

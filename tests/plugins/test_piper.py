@@ -262,6 +262,10 @@ async def test_it_speaks_its_own_language_with_its_own_voice():
     await wrong(RecipeError, r"tts\.model: .*speaks en-US, the character de-DE", language="de-DE")
     await wrong(RecipeError, r"tts\.voice: .*only one voice.*'bf_emma'", voice="bf_emma")
     await load(language="en-GB")
+    provider = tts_providers()
+    beside_another = provider.create(PiperSettings(), CharacterContext("Iris", voice="bf_emma"))
+    await beside_another.load()
+    await beside_another.cleanup()
 
 
 def test_a_voice_with_several_speakers(own):
@@ -270,7 +274,7 @@ def test_a_voice_with_several_speakers(own):
     config.unlink()
     config.write_text(json.dumps(several))
     voice = Voice.load(LocalModel(own), LocalModel(config), threads=1, language="en-US")
-    assert (voice.speaker(None), voice.speaker("bob"), voice.speaker("1")) == (None, 2, 1)
+    assert (voice.find("carl"), voice.speaker("bob"), voice.speaker("1")) == (None, 2, 1)
     with pytest.raises(RecipeError, match=r"(?s)no speaker 'carl'.*ann, bob"):
         voice.speaker("carl")
 
