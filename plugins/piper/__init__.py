@@ -24,7 +24,7 @@ class PiperSettings(Settings):
     voice: str | None = Field(
         None,
         min_length=1,
-        description="a speaker of a model with several, by name or number; the character's if it has that",
+        description="a speaker of the model, by name or number; the character's if it has that",
     )
     speed: float = Field(1.0, ge=0.5, le=2.0, description="rate of speech; 1 is the voice's own")
     sentence_pause: float = Field(0.26, ge=0.0, le=2.0, description="seconds of silence after a sentence")
