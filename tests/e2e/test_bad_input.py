@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from PIL import Image
 
 from animacy.core.models import cache_dir, packaged
@@ -22,6 +23,17 @@ from tests.conftest import QUESTIONS, RECIPES, animacy
 
 IRIS = RECIPES / "iris" / "recipe.yaml"
 QUESTION = QUESTIONS / "01.flac"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Iris in a small picture: the same conversation, less to draw."""
+    data = yaml.safe_load(IRIS.read_text())
+    data["character"]["image"] = str(next(IRIS.parent.glob("image.*")))
+    data["video"] = {"width": 320, "height": 180}
+    path = tmp_path_factory.mktemp("small") / "recipe.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
 
 
 @pytest.fixture
@@ -212,20 +224,20 @@ def test_a_model_that_does_not_load(tmp_path):
     assert not list(tmp_path.glob("*.mp4")) + list(tmp_path.glob(".*partial*"))
 
 
-def test_a_recording_without_speech(tmp_path):
+def test_a_recording_without_speech(tmp_path, small):
     path = tmp_path / "silence.wav"
     soundfile.write(path, np.zeros(16_000), 16_000)
-    result = animacy("run", IRIS, "--input", path, "--output", tmp_path / "a.mp4", "--report", tmp_path / "r.json")
+    result = animacy("run", small, "--input", path, "--output", tmp_path / "a.mp4", "--report", tmp_path / "r.json")
     refused(result, 3, "No speech was heard")
     assert (tmp_path / "a.mp4").exists()
     assert '"ended": "no speech"' in (tmp_path / "r.json").read_text()
 
 
 @pytest.mark.parametrize("seconds", [0.15, 1.2, 3.0, 6.0, 9.0])
-def test_ctrl_c_at_any_moment(tmp_path, seconds):
+def test_ctrl_c_at_any_moment(tmp_path, small, seconds):
     """Whenever it comes: a soon end, exit code 130, and either a film that plays or none at all."""
     film = tmp_path / "answer.mp4"
-    command = [sys.executable, "-c", "from animacy.core.cli import main; main()", "run", IRIS]
+    command = [sys.executable, "-c", "from animacy.core.cli import main; main()", "run", small]
     with subprocess.Popen(
         [*map(str, command), "--input", str(QUESTION), "--output", str(film)],
         stdout=subprocess.PIPE,

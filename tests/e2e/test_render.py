@@ -12,7 +12,7 @@ from tests.conftest import QUESTIONS, RECIPES, animacy
 IRIS = RECIPES / "iris" / "recipe.yaml"
 
 
-@pytest.mark.parametrize("name", ["iris", "juno", "moss"])
+@pytest.mark.parametrize("name", ["juno", "moss"])
 def test_every_character_says_a_line(tmp_path, name):
     out = tmp_path / "line.mp4"
     result = animacy("render", RECIPES / name / "recipe.yaml", "--text", "My mama made a big blue boat.", "--out", out)

@@ -8,16 +8,14 @@ import dataclasses
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 import pytest_asyncio
 
-from animacy.core.film import read_audio
 from animacy.core.pipeline.host import Host
 from animacy.core.pipeline.loading import Products
 from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import LoadedRecipe, load_recipe
-from tests.conftest import QUESTIONS, RECIPES
+from tests.conftest import RECIPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +71,3 @@ async def live(iris, models) -> AsyncIterator[Live]:
     """One server for all tests that end what they begin."""
     async with serving(iris) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def question():
-    """A spoken question, mono at 16 kHz, with the quiet that follows speech."""
-    return np.concatenate([read_audio(QUESTIONS / "01.flac", 16_000), np.zeros(8_000, np.int16)])
