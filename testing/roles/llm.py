@@ -150,4 +150,5 @@ SUITE = Suite(
         Rule("ends when the user hangs up", hangs_up),
     ),
     use=_use,
+    conversing=True,
 )

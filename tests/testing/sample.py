@@ -71,7 +71,8 @@ class Service(FrameProcessor):
     chosen: Sampled
 
     async def load(self) -> None:
-        self.chosen.refuse()
+        if self.chosen.flaw != "gives up":
+            self.chosen.refuse()
         if self.chosen.flaw == "leaves a task":
             self.left = asyncio.create_task(asyncio.sleep(60), name="left behind")
 
@@ -132,6 +133,11 @@ class LLM(Service, LLMService):
             await self.push_frame(frame, direction)
             return
         await self.push_frame(LLMFullResponseStartFrame())
+        if self.chosen.flaw == "gives up":
+            try:
+                self.chosen.refuse()
+            except AnimacyError as error:
+                await self.push_error(str(error), exception=error)
         if self.chosen.flaw == "goes on":
             task = asyncio.create_task(self.write())
             self.writing.add(task)

@@ -35,6 +35,7 @@ FLAWS = [
     ("stt", "keeps", "forgets silence", "it is all kept"),
     ("stt", "leaves a task", "lets go of everything", "task 'left behind'"),
     ("llm", "goes on", "stops when it is interrupted", r"words still come .* after an interruption"),
+    ("llm", "gives up", "tells of a server that is not there", "ends the whole conversation"),
     ("llm", "all at once", "streams its answer", "comes in one LLMTextFrame"),
     ("tts", "wrong rate", "speaks at the character's rate", "16000 Hz, asked for 24000"),
     ("tts", "silent", "speaks at the character's rate", "its speech is silence"),
