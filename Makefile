@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT := out
 PAGE := plugins/web/client
 ENGINE := $(VENV)/engine
-.PHONY: setup demo film test test-engine test-rest test-realtime lint bench page schemas clean
+.PHONY: setup demo film test test-engine test-rest test-realtime lint types bench page schemas clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -40,12 +40,14 @@ test-rest: lint
 test-realtime: setup
 	$(BIN)/python -m pytest --ignore tests/engine --ignore tests/plugins/video_engine -m realtime
 
-lint: setup
+lint: setup types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	MYPYPATH=build/types $(BIN)/mypy
+
+types:
 	@# The folders are packages of `animacy`, which a type checker finds by their full names only.
 	mkdir -p build/types/animacy && for part in core plugins engine testing; do ln -sfn ../../../$$part build/types/animacy/$$part; done
-	MYPYPATH=build/types $(BIN)/mypy
 
 bench: setup
 	$(BIN)/python benchmarks/renderer.py

@@ -25,6 +25,7 @@ from animacy.core.provider import Provider, Settings
 
 GROUP = "animacy"
 LOAD_VARIABLE = "ANIMACY_LOAD_PLUGINS"
+BUILT_IN_ORIGIN = "built in"
 BUILT_IN = (
     "whisper",
     "deepgram",
@@ -54,15 +55,21 @@ Role = Literal["stt", "llm", "tts", "video", "transport", "embedding", "knowledg
 ROLES: tuple[Role, ...] = get_args(Role)
 REQUIRED_ROLES: tuple[Role, ...] = ("stt", "llm", "tts", "video", "transport")
 """Without these there is no character; the others are left out of a recipe that does not name them."""
+CHAINED_ROLES: tuple[Role, ...] = ("stt", "llm", "tts")
+"""A recipe may name several plugins for each of these: the next one does the work when one fails."""
 
 
 @dataclass(slots=True)
 class LoadedPlugin:
-    """One plugin: where it came from, what it offers, and the error that kept it from working, if any."""
+    """One plugin: where it came from, what it offers, and the error that kept it from working, if any.
+
+    `origin` is for people, `distribution` the installed package it is part of, if it is part of one.
+    """
 
     name: str
     origin: str
     version: str
+    distribution: str | None = None
     providers: list[tuple[Role, Provider]] = field(default_factory=list)
     error: str | None = None
 
@@ -81,16 +88,18 @@ class Plugins:
         version = metadata.version("animacy")
         for name in BUILT_IN:
             self._load_one(
-                name, "built in", version, lambda name=name: importlib.import_module(f"animacy.plugins.{name}")
+                LoadedPlugin(name, BUILT_IN_ORIGIN, version, "animacy"),
+                lambda name=name: importlib.import_module(f"animacy.plugins.{name}"),
             )
         for entry in _allowed(metadata.entry_points(group=GROUP)):
-            origin = entry.dist.name if entry.dist else "unknown package"
-            self._load_one(entry.name, origin, entry.dist.version if entry.dist else "", entry.load)
+            dist = entry.dist
+            origin, version = (dist.name, dist.version) if dist else ("unknown package", "")
+            self._load_one(LoadedPlugin(entry.name, origin, version, dist.name if dist else None), entry.load)
         return self
 
     def register(self, plugin: object, name: str, origin: str = "this process") -> None:
         """Add a plugin object or module by hand, as tests and embedding programs do."""
-        self._load_one(name, origin, "", lambda: plugin)
+        self._load_one(LoadedPlugin(name, origin, ""), lambda: plugin)
 
     def get(self, role: Role, name: str) -> Provider:
         """The provider of that name. Raises PluginError, with the near matches, when there is none."""
@@ -123,16 +132,15 @@ class Plugins:
             except Exception as error:  # a third party's code may fail in any way, and must not take the CLI with it
                 plugin.error = _describe(error)
 
-    def _load_one(self, name: str, origin: str, version: str, load: Any) -> None:
-        record = LoadedPlugin(name, origin, version)
+    def _load_one(self, record: LoadedPlugin, load: Any) -> None:
         self.loaded.append(record)
         try:
             implementation = load()
-            self.manager.register(implementation, name=name)
+            self.manager.register(implementation, name=record.name)
             try:
                 record.providers = list(self._offered_by(implementation))
             except BaseException:
-                self.manager.unregister(name=name)
+                self.manager.unregister(name=record.name)
                 raise
         except Exception as error:  # a third party's code may fail in any way, and must not take the CLI with it
             record.error = _describe(error)

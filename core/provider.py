@@ -64,6 +64,9 @@ class Provider:
             model does not load.
         models: the model files these settings need, so that they can be fetched and checked beforehand.
         summary: one line for `animacy plugins`.
+        extra: the extra of the plugin's own package that it cannot do without, so that `animacy plugins` can tell
+            whether that is installed.
+        keys: environment variables that a recipe's secrets are usually taken from, when it cannot do without them.
     """
 
     name: str
@@ -71,3 +74,5 @@ class Provider:
     create: Callable[[Any, CharacterContext], Any]
     models: Callable[[Any], Sequence[Model]] = field(default=no_models)
     summary: str = ""
+    extra: str | None = None
+    keys: Sequence[str] = ()

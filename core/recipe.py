@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from animacy.core.video.contract import Portrait, VideoFormat
 from animacy.core.video.image import Anchors, Point
@@ -115,6 +115,27 @@ class PluginSection(BaseModel):
     def settings(self) -> dict[str, Any]:
         """The keys that belong to the plugin."""
         return dict(self.model_extra or {})
+
+
+def _as_chain(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+LONGEST_CHAIN = 4
+
+Chain = Annotated[tuple[PluginSection, ...], BeforeValidator(_as_chain), Field(min_length=1, max_length=LONGEST_CHAIN)]
+"""One plugin, or a list of them: the next one does the work when one fails."""
+
+
+class FallbackSection(Section):
+    """When the next plugin of a list does the work of one that fails."""
+
+    patience: Annotated[
+        float, Field(ge=0.2, le=60, description="Seconds that a service may keep somebody waiting.")
+    ] = 1.5
+    retry: Annotated[
+        float, Field(ge=0.5, le=3600, description="Seconds until one that failed is tried again; longer each time.")
+    ] = 15.0
 
 
 class VideoSection(PluginSection):
@@ -232,9 +253,9 @@ class Recipe(Section):
     """A character, and who does each job for it."""
 
     character: Character
-    stt: PluginSection = PluginSection(plugin="whisper")
-    llm: PluginSection = PluginSection(plugin="llama")
-    tts: PluginSection = PluginSection(plugin="kokoro")
+    stt: Chain = (PluginSection(plugin="whisper"),)
+    llm: Chain = (PluginSection(plugin="llama"),)
+    tts: Chain = (PluginSection(plugin="kokoro"),)
     video: VideoSection = VideoSection()
     transport: PluginSection = PluginSection(plugin="web")
     knowledge: Knowledge | None = None
@@ -242,6 +263,7 @@ class Recipe(Section):
         tuple[PluginSection, ...], Field(max_length=64, description="What the character can do: sources of tools.")
     ] = ()
     vision: Vision | None = None
+    fallback: FallbackSection = FallbackSection()
     turn_taking: TurnTaking = TurnTaking()
     limits: Limits = Limits()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,9 +11,9 @@ from pydantic import BaseModel, ValidationError
 
 from animacy.core.errors import AnimacyError
 from animacy.core.models import Model
-from animacy.core.plugins import REQUIRED_ROLES, ROLES, Plugins, Role, suggestion
+from animacy.core.plugins import CHAINED_ROLES, REQUIRED_ROLES, ROLES, Plugins, Role, suggestion
 from animacy.core.provider import CharacterContext, Provider, Settings
-from animacy.core.recipe import VOICE_SAMPLE_RATE, Knowledge, PluginSection, Recipe, VideoSection, Vision
+from animacy.core.recipe import LONGEST_CHAIN, VOICE_SAMPLE_RATE, Knowledge, PluginSection, Recipe, VideoSection, Vision
 from animacy.core.tools.contract import Tool
 from animacy.core.video.contract import Portrait
 from animacy.core.video.image import load_image
@@ -33,12 +33,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class LoadedRecipe:
-    """A checked recipe with the providers it names and their validated settings, `tools` in its order."""
+    """A checked recipe with the providers it names and their validated settings, `tools` in its order.
+
+    `chosen` does a role's work; the choices in `fallbacks` do it when that one fails.
+    """
 
     path: Path
     recipe: Recipe
     chosen: Mapping[Role, Choice]
     tools: tuple[Choice, ...] = ()
+    fallbacks: Mapping[Role, tuple[Choice, ...]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -71,22 +75,32 @@ class LoadedRecipe:
     @property
     def choices(self) -> list[Choice]:
         """Everything that was chosen."""
-        return [*self.chosen.values(), *self.tools]
+        return [choice for role in self.chosen for choice in self.chain(role)] + list(self.tools)
+
+    def chain(self, role: Role) -> tuple[Choice, ...]:
+        """Who does a role's work, and who does it when that one fails."""
+        return (self.chosen[role], *self.fallbacks.get(role, ()))
 
     def models(self, role: Role) -> Sequence[Model]:
-        """The model files that a role's choice needs."""
-        choice = self.chosen[role]
-        return choice.provider.models(choice.settings)
+        """The model files that a role's choices need."""
+        return [model for choice in self.chain(role) for model in choice.provider.models(choice.settings)]
 
     def with_choice(self, role: Role, provider: Provider, settings: Settings) -> LoadedRecipe:
-        """The same with another choice for a role."""
-        return replace(self, chosen={**self.chosen, role: Choice(role, provider, settings)})
+        """The same with another choice for a role, and no fallback."""
+        chosen = {**self.chosen, role: Choice(role, provider, settings)}
+        return replace(self, chosen=chosen, fallbacks={**self.fallbacks, role: ()})
 
     def create(self, choice: Role | Choice, *, tools: Sequence[Tool] = ()) -> Any:
-        """Make what does a job for this character; the llm is told of its `tools`."""
+        """Make what does a job for this character; the llm is told of its `tools`.
+
+        The character's voice is one of the first tts of a list: the others do not know it.
+        """
         if isinstance(choice, str):
             choice = self.chosen[choice]
-        return choice.provider.create(choice.settings, replace(self.context(), tools=tuple(tools)))
+        context = replace(self.context(), tools=tuple(tools))
+        if any(choice is fallback for fallback in self.fallbacks.get(choice.role, ())):
+            context = replace(context, voice=None)
+        return choice.provider.create(choice.settings, context)
 
 
 def load_recipe(path: Path, plugins: Plugins) -> LoadedRecipe:
@@ -97,8 +111,13 @@ def load_recipe(path: Path, plugins: Plugins) -> LoadedRecipe:
     _check_image(source)
     source.raise_problems()
     assert recipe is not None
-    chosen: dict[Role, Choice] = {choice.role: choice for choice in choices if choice.role != "tool"}
-    return LoadedRecipe(path.resolve(), recipe, chosen, tuple(c for c in choices if c.role == "tool"))
+    roles: dict[Role, list[Choice]] = {}
+    for choice in choices:
+        roles.setdefault(choice.role, []).append(choice)
+    tools = tuple(roles.pop("tool", ()))
+    chosen = {role: chain[0] for role, chain in roles.items()}
+    fallbacks = {role: tuple(chain[1:]) for role, chain in roles.items() if len(chain) > 1}
+    return LoadedRecipe(path.resolve(), recipe, chosen, tools, fallbacks)
 
 
 def recipe_schema(plugins: Plugins) -> dict[str, Any]:
@@ -123,6 +142,9 @@ def recipe_schema(plugins: Plugins) -> dict[str, Any]:
         reference: dict[str, Any] = {"$ref": f"#/$defs/{role}_plugin"}
         if role == "tool":
             schema["properties"]["tools"]["items"] = reference
+        elif role in CHAINED_ROLES:
+            chain = {"type": "array", "items": reference, "minItems": 1, "maxItems": LONGEST_CHAIN}
+            schema["properties"][role] = {"anyOf": [reference, chain]}
         elif role != "embedding":
             schema["properties"][role] = reference
     for choice in definitions["knowledge_plugin"]["anyOf"][1:]:
@@ -141,13 +163,23 @@ SECTIONS: Mapping[Role, type[PluginSection]] = {
 }
 
 
+def role_default(role: Role) -> str:
+    """The plugin that does a required role's work when a recipe does not say."""
+    default = Recipe.model_fields[role].default
+    plugin: str = (default[0] if role in CHAINED_ROLES else default).plugin
+    return plugin
+
+
 def _choose(source: Source, plugins: Plugins) -> Iterator[Choice]:
     """The choices that are right; what is wrong with the others is noted."""
     data = source.data
     for role in REQUIRED_ROLES:
-        default = Recipe.model_fields[role].default
-        given = data.get(role, default.model_dump() if role != "video" else {})
-        yield from _choice(source, plugins, role, given, (role,))
+        given = data.get(role, role_default(role) if role != "video" else {})
+        if role in CHAINED_ROLES and isinstance(given, list):
+            for number, link in enumerate(given):
+                yield from _choice(source, plugins, role, link, (role, number))
+        else:
+            yield from _choice(source, plugins, role, given, (role,))
     for role in ("knowledge", "vision"):
         if data.get(role) is not None:
             yield from _choice(source, plugins, role, data[role], (role,))

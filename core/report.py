@@ -41,7 +41,7 @@ class TurnReport(Part):
     user_speech_end: Annotated[float, Field(description="Seconds from the start of the film.")]
     speech_end_from: Annotated[
         Literal["signal", "vad", "text"],
-        Field(description="Measured on the recording, told by the voice detector, or when the user sent a text."),
+        Field(description="Measured on the recording, told by the voice detector, or when the text came."),
     ]
     turn_decision: Seconds = None
     final_transcript: Seconds = None
@@ -145,6 +145,16 @@ class ModelReport(Part):
     sha256: str | None = None
 
 
+class SwitchReport(Part):
+    """Another plugin of a recipe's list took over a role."""
+
+    at: Annotated[float, Field(description="Seconds from the start of the film.")]
+    role: str
+    left: Annotated[str, Field(description="The plugin that did the work.")]
+    entered: Annotated[str, Field(description="The one that does it from then on.")]
+    why: Annotated[str, Field(description="What the first did wrong; empty when one that was ill is back.")]
+
+
 class Report(Part):
     """Everything about one session."""
 
@@ -158,6 +168,7 @@ class Report(Part):
     ]
     start_up: Annotated[dict[str, float], Field(description="Seconds each part took to load, before the session.")]
     turns: list[TurnReport]
+    switches: list[SwitchReport] = []
     median_response: Annotated[
         float | None, Field(description="Median seconds from end of user speech to the first frame of the answer.")
     ] = None

@@ -2,7 +2,7 @@
 
     from animacy.testing import check
 
-    check("stt", "stopwatch", {"unit": "milliseconds"}).raise_if_failed()
+    check("video", "robot", {"light": "#ffcc00"}).raise_if_failed()
 
 It needs no test framework and nothing but the base install. What is checked, and why, is in docs/conformance.md.
 """

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,8 @@ from animacy.core.plugins import Plugins
 ROOT = Path(__file__).parents[1]
 PACKAGES = ROOT / "tests" / "packages"
 RECIPES = ROOT / "recipes"
+SHOWN = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.DOTALL | re.MULTILINE)
+"""A file in a document: its name and its text."""
 QUESTIONS = ROOT / "tests" / "data" / "questions"
 
 
@@ -46,16 +52,30 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def install(packages: Sequence[Path], target: Path) -> None:
+    """Really install packages into a folder, which then serves as PYTHONPATH."""
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    with tempfile.TemporaryDirectory() as folder:  # setuptools leaves files beside what it builds
+        copies = [shutil.copytree(package, Path(folder) / package.name) for package in packages]
+        subprocess.run([*command, "--disable-pip-version-check", "--target", target, *copies], check=True)
+
+
 @pytest.fixture(scope="session")
-def third_party(tmp_path_factory):
-    """Both packages of tests/packages, really installed into a folder."""
+def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every file that docs/plugin-tutorial.md shows."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    for name, text in SHOWN.findall((ROOT / "docs" / "plugin-tutorial.md").read_text()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def third_party(tmp_path_factory: pytest.TempPathFactory, tutorial: Path) -> Path:
+    """The packages of the tutorial and one that is broken, installed into a folder."""
     target = tmp_path_factory.mktemp("site")
-    build = tmp_path_factory.mktemp("build")
-    for name in ("stopwatch_stt", "broken"):
-        copy = build / name
-        subprocess.run(["cp", "-r", str(PACKAGES / name), str(copy)], check=True)
-        command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
-        subprocess.run([*command, "--disable-pip-version-check", "--target", str(target), str(copy)], check=True)
+    install([*(path.parent for path in tutorial.glob("*/pyproject.toml")), PACKAGES / "broken"], target)
     return target
 
 

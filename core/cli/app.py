@@ -116,6 +116,19 @@ def new(
     new_recipe(name, image)
 
 
+@app.command("new-plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help='What recipes will call it, such as "touch-tones".')],
+    role: Annotated[
+        str, typer.Option(help="What it does: stt, llm, tts, video, tool, vision, embedding or knowledge.")
+    ],
+) -> None:
+    """Make a package of your own for one role, which works at once."""
+    from animacy.core.cli.new_plugin import new_plugin as make
+
+    make(plugins(), name, role)
+
+
 @app.command()
 def doctor(
     recipe: Annotated[OptionalPath, typer.Argument(metavar="[RECIPE]", help="Look at what this recipe needs.")] = None,

@@ -21,8 +21,7 @@ from animacy.core.models import Model, cache_dir, fetch_all
 from animacy.core.models.progress import megabytes
 from animacy.core.plugins import REQUIRED_ROLES, Plugins
 from animacy.core.provider import CharacterContext
-from animacy.core.recipe import Recipe
-from animacy.core.recipe_loader import Choice, load_recipe
+from animacy.core.recipe_loader import Choice, load_recipe, role_default
 
 LOAD_TIMEOUT = 120.0
 
@@ -71,7 +70,7 @@ def _needed(plugins: Plugins, recipe: Path | None) -> list[Choice]:
         return load_recipe(recipe, plugins).choices
     needed = []
     for role in REQUIRED_ROLES:
-        provider = plugins.get(role, Recipe.model_fields[role].default.plugin)
+        provider = plugins.get(role, role_default(role))
         needed.append(Choice(role, provider, provider.settings()))
     return needed
 

@@ -108,3 +108,12 @@ class ChatModel(Protocol):
     async def close(self) -> None:
         """Let go of it. May be called twice."""
         ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A model on a server that can be asked whether it is there."""
+
+    async def check(self) -> None:
+        """Ask, for nothing that costs. Raises RemoteError when it would not answer a request now."""
+        ...

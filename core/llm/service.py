@@ -26,11 +26,11 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.settings import LLMSettings
 
 from animacy.core.errors import AnimacyError
-from animacy.core.llm.contract import ChatModel, Event, Grounds, Request, ToolCall, Usage
+from animacy.core.llm.contract import ChatModel, Event, Grounds, Remote, Request, ToolCall, Usage
 from animacy.core.llm.opening import Opening, Openings
 from animacy.core.llm.prompt import Prompt
 from animacy.core.llm.shaping import FENCE, Claims, Ending
-from animacy.core.pipeline.frames import ForeseenTranscriptFrame, GroundedContextFrame
+from animacy.core.pipeline.frames import ForeseenTranscriptFrame, GroundedContextFrame, ResumedContextFrame
 from animacy.core.pipeline.remote import RemoteError
 from animacy.core.provider import CharacterContext
 
@@ -101,6 +101,18 @@ class CharacterLLM(LLMService):
     async def load(self) -> None:
         """Make the model ready; may be called beforehand. Raises AnimacyError."""
         await self._chat.load()
+
+    async def stand_by(self) -> None:
+        """Stop what is being written: another service does the work."""
+        self._halt.set()
+        self._drop_draft()
+
+    async def take_over(self) -> None:
+        """Get ready again. Raises AnimacyError when the model is not."""
+        await self.load()
+        if isinstance(self._chat, Remote):
+            await self._chat.check()
+        self._failures = 0
 
     async def start(self, frame: StartFrame) -> None:
         """Load the model if nobody did, and start."""
@@ -224,6 +236,8 @@ class CharacterLLM(LLMService):
         """The draft that answers just this, or a new one."""
         grounds = frame.grounds if isinstance(frame, GroundedContextFrame) else Grounds()
         request = self._request(_dicts(frame.context), grounds)
+        if isinstance(frame, ResumedContextFrame):
+            request = replace(request, opening=frame.said, choices=())
         if self._draft is not None and self._draft.request != request:
             self._drop_draft()
         draft, self._draft = self._draft or self._begin(request), None
@@ -236,7 +250,7 @@ class CharacterLLM(LLMService):
         self._halt = draft.stop
         await self.start_ttfb_metrics()
         try:
-            usage, calls = await self._speak(draft)
+            usage, calls = await self._speak(draft, begun=isinstance(frame, ResumedContextFrame))
         finally:
             self._answering = False
             draft.stop.set()
@@ -252,8 +266,11 @@ class CharacterLLM(LLMService):
             ]
         )
 
-    async def _speak(self, draft: _Draft) -> tuple[Usage | None, list[ToolCall]]:
-        """Say the answer as it comes, as the character would. Returns what it cost, and the tools it wants."""
+    async def _speak(self, draft: _Draft, *, begun: bool) -> tuple[Usage | None, list[ToolCall]]:
+        """Say the answer as it comes, as the character would. Returns what it cost, and the tools it wants.
+
+        `begun`: its opening was said already.
+        """
         request = draft.request
         opening = Opening(request.choices, request.opening)
         sentences = self._max_sentences + bool(request.choices)
@@ -262,7 +279,7 @@ class CharacterLLM(LLMService):
         calls: list[ToolCall] = []
         tokens = 0
         try:
-            if request.opening:
+            if request.opening and not begun:
                 # The space tells the voice that the sentence is over.
                 await self._say(request.opening + " ")
             while (event := await draft.arrived.get()) is not None:

@@ -5,20 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.progress import (
-    Progress as RichProgress,
-)
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 LINE_EVERY = 5.0
 """Seconds between two lines when the output is not a terminal."""
@@ -56,6 +47,8 @@ class ConsoleProgress:
     """Progress on standard error."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        from rich.console import Console  # every command line would wait for it
+
         self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._lock = threading.Lock()
         self._bar: RichProgress | None = None
@@ -73,6 +66,9 @@ class ConsoleProgress:
         self._total, self._done = total, 0
         self._next_line = time.monotonic() + LINE_EVERY
         if self._console.is_terminal:
+            from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+            from rich.progress import Progress as RichProgress
+
             self._bar = RichProgress(
                 TextColumn("{task.description}"),
                 BarColumn(),

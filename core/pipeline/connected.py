@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -98,12 +98,13 @@ class Connected(AIService):
     """What a service with a connection has in common; stands before its other base.
 
     Parameters:
-        checked: sees once for all conversations whether the server lets one in; raises RemoteError.
+        key: equal for all services that connect to the same server with the same settings; begins with the plugin.
+        check: sees whether the server lets one in, once for all of these. Blocks; raises RemoteError.
     """
 
-    def __init__(self, *, checked: Share[None], **more: Any) -> None:
+    def __init__(self, *, key: tuple[Hashable, ...], check: Callable[[], None], **more: Any) -> None:
         super().__init__(**more)
-        self._checked = checked
+        self._check, self._checked = check, Share(key, check)
         self._running: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
@@ -126,9 +127,25 @@ class Connected(AIService):
         await self._hang_up()
         self._checked.release()
 
+    async def stand_by(self) -> None:
+        """Hang up: another service does the work."""
+        await self._hang_up()
+
+    async def take_over(self) -> None:
+        """See whether the server is there again, and connect anew. Raises RemoteError."""
+        await asyncio.to_thread(self._check)
+        self._connect()
+
+    def _connect(self) -> None:
+        """Hold a connection, `_hold_connection`, over which nothing was sent yet."""
+        raise NotImplementedError
+
     async def told(self, message: str, trouble: RemoteError) -> None:
         """Something failed that is tried again, or left out."""
-        await self.push_error(message, category=None if trouble.lasts else trouble.category)
+        if trouble.lasts:
+            await self.push_error(message)
+        else:
+            await self.push_error(message, exception=trouble, category=trouble.category)
 
     async def given_up(self, error: RemoteError) -> None:
         """The connection is lost for good: the conversation ends."""

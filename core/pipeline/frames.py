@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipecat.frames.frames import LLMContextFrame, SystemFrame, TTSAudioRawFrame, TTSTextFrame
+from pipecat.frames.frames import InterruptionFrame, LLMContextFrame, SystemFrame, TTSAudioRawFrame, TTSTextFrame
 
 from animacy.core.llm.contract import NO_GROUNDS, Grounds
 from animacy.core.video.contract import RenderedChunk, Viseme
@@ -47,6 +47,40 @@ class GroundedContextFrame(LLMContextFrame):
     """
 
     grounds: Grounds = NO_GROUNDS
+
+
+@dataclass
+class ResumedContextFrame(GroundedContextFrame):
+    """A conversation whose answer somebody else began and could not finish.
+
+    Parameters:
+        said: what was said of it. It is not to be said again.
+    """
+
+    said: str = ""
+
+
+@dataclass
+class ServiceSwitchedFrame(SystemFrame):
+    """Another service of a recipe's list does the work from now on.
+
+    Parameters:
+        role: of the recipe: stt, llm or tts.
+        left, entered: the names of the plugins.
+        why: what the first one did wrong; empty when it is well again and takes its work back.
+        owing: whether something was under way, which the new one finishes.
+    """
+
+    role: str = ""
+    left: str = ""
+    entered: str = ""
+    why: str = ""
+    owing: bool = False
+
+
+@dataclass
+class RelievedFrame(InterruptionFrame):
+    """For one service alone: another does its work. Whatever is under way is stopped and forgotten."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, runtime_checkable
 
 from animacy.core.knowledge.knowledge import knowledge_of
+from animacy.core.pipeline.fallback import service_of
 from animacy.core.plugins import Role
 from animacy.core.recipe_loader import LoadedRecipe
 from animacy.core.tools.registry import Tell, Toolbox, no_client
@@ -40,7 +41,7 @@ class Products:
     def __init__(self, loaded: LoadedRecipe, note: Note, tell: Tell = no_client) -> None:
         self.seconds: dict[str, float] = {}
         self._loaded, self._note = loaded, note
-        self.stt, self.tts = loaded.create("stt"), loaded.create("tts")
+        self.stt, self.tts = service_of(loaded, "stt"), service_of(loaded, "tts")
         self.renderer: Renderer = loaded.create("video")
         self.llm: Any = None
         self.toolbox = Toolbox.of(loaded, tell=tell) if loaded.tools else None
@@ -60,11 +61,13 @@ class Products:
         if self.sight is not None:
             await self._timed("vision", self.sight.load())
         # The tools are part of what the model has read before anybody speaks.
-        self.llm = self._loaded.create("llm", tools=self.toolbox.tools if self.toolbox is not None else ())
+        self.llm = service_of(self._loaded, "llm", tools=self.toolbox.tools if self.toolbox is not None else ())
         services: tuple[tuple[Role, Any], ...] = (("stt", self.stt), ("llm", self.llm), ("tts", self.tts))
         for role, service in services:
             if isinstance(service, Loadable):
                 await self._timed(role, service.load())
+            for problem in getattr(service, "problems", ()):
+                self._note(f"warning: {problem}")
 
     async def close(self) -> None:
         """Let go of everything that was loaded and never ran in a pipeline."""
@@ -81,7 +84,7 @@ class Products:
             self.sight.close()
 
     async def _timed(self, role: Role, loading: Awaitable[None]) -> None:
-        name = self._loaded.chosen[role].provider.name
+        name = ", ".join(choice.provider.name for choice in self._loaded.chain(role))
         self._note(f"{role}: loading {name} ...")
         began = time.monotonic()
         await loading

@@ -68,6 +68,13 @@ class TurnCounts(_Part):
     interrupted: int = 0
 
 
+class ServiceCounts(_Part):
+    """How often a service of a recipe's list failed and the next took over, and how often one took its work back."""
+
+    failed: int = 0
+    returned: int = 0
+
+
 class ClientCounts(_Part):
     """Frames as the clients saw them, and reports of theirs that made no sense."""
 
@@ -85,6 +92,7 @@ class Snapshot(_Part):
     uptime: Annotated[float, Field(description="Seconds since the host started.")]
     sessions: SessionCounts
     turns: TurnCounts
+    services: Annotated[dict[str, ServiceCounts], Field(description="By role.")]
     moments: Annotated[dict[str, Spread], Field(description="Seconds after the end of the user's speech.")]
     stages: Annotated[dict[str, Spread], Field(description="Seconds that each stage of an answer took.")]
     video: Annotated[
@@ -150,6 +158,7 @@ class Metrics:
         self._began = time.monotonic()
         self._figures: defaultdict[str, Samples] = defaultdict(Samples)
         self._sessions, self._turns, self._client = SessionCounts(), TurnCounts(), ClientCounts()
+        self._services: defaultdict[str, ServiceCounts] = defaultdict(ServiceCounts)
         self._frames = FrameCounts()
         self._running: dict[int, RunnerStats | None] = {}
         self._totals: OrderedDict[str, ClientStats] = OrderedDict()
@@ -216,6 +225,12 @@ class Metrics:
         if self._sink is not None:
             self._sink.turn(self._number(session), turn)
 
+    def switched(self, role: str, *, failed: bool) -> None:
+        """Another service does a role's work: one failed, or one is well again."""
+        counts, name = self._services[role], "failed" if failed else "returned"
+        setattr(counts, name, getattr(counts, name) + 1)
+        self._count(f"services.{role}.{name}")
+
     def client_stats(self, data: object, client: str = "") -> None:
         """A client's `stats`. `client` tells clients apart whose totals must not be mixed."""
         try:
@@ -259,6 +274,7 @@ class Metrics:
             uptime=round(time.monotonic() - self._began, 1),
             sessions=self._sessions.model_copy(update={"live": len(self._running)}),
             turns=self._turns.model_copy(),
+            services={role: counts.model_copy() for role, counts in self._services.items()},
             moments=self._spreads("moments", MOMENTS),
             stages=self._spreads("stages", STAGES),
             video=self._spreads("video", VIDEO),

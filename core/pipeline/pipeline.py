@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
@@ -19,7 +18,6 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMContextAggregatorPair, LLMUserAggregatorParams
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.services.llm_service import LLMService
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
 from animacy.core.pipeline.echo import EchoCanceller
@@ -40,7 +38,7 @@ class Parts:
 
     transport: Transport
     stt: FrameProcessor
-    llm: LLMService[Any]
+    llm: FrameProcessor
     tts: FrameProcessor
     video: CharacterVideoProcessor
     sources: Sequence[Source] = ()
@@ -55,7 +53,8 @@ def build_pipeline(parts: Parts, turn_taking: TurnTaking, context: LLMContext, *
     aggregators = LLMContextAggregatorPair(context, user_params=_user_params(turn_taking))
     parts.video.heard_through(parts.transport)
     if parts.tools is not None:
-        parts.tools.connect(parts.llm, context)
+        for llm in getattr(parts.llm, "services", [parts.llm]):
+            parts.tools.connect(llm, context)
     ears: list[FrameProcessor] = [parts.stt, _gate(turn_taking, language, parts.video)]
     if turn_taking.echo == "apm":
         canceller = EchoCanceller(parts.video.sample_rate, lambda: parts.transport.playout_delay)

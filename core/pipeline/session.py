@@ -20,6 +20,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from animacy.core.errors import AnimacyError
 from animacy.core.pipeline.beside import Beside
+from animacy.core.pipeline.frames import ServiceSwitchedFrame
 from animacy.core.pipeline.loading import Note, Products
 from animacy.core.pipeline.metrics import Metrics
 from animacy.core.pipeline.pipeline import Parts, build_pipeline
@@ -29,10 +30,13 @@ from animacy.core.pipeline.timeline import Timeline
 from animacy.core.pipeline.transport import LiveTransport, Transport
 from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import LoadedRecipe
-from animacy.core.report import FilmReport, FrameCounts, ModelReport, Report, TurnReport
+from animacy.core.report import FilmReport, FrameCounts, ModelReport, Report, SwitchReport, TurnReport
 
 RTVI = RTVIObserverParams(system_logs_enabled=False, metrics_enabled=False, bot_llm_enabled=True)
 """What a live client is told as RTVI messages."""
+
+KEPT_SWITCHES = 200
+"""Of one conversation, for its report."""
 
 Ended = Literal["done", "interrupted", "no speech", "no answer", "time limit"]
 
@@ -55,6 +59,7 @@ class Session:
     _number: int = 0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _errors: list[BaseException] = field(default_factory=list)
+    _switches: list[SwitchReport] = field(default_factory=list)
     _failed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -113,6 +118,7 @@ class Session:
             fps=self.loaded.recipe.video.fps,
             openings=self.loaded.recipe.character.openings,
             on_turn=self._note_turn,
+            on_switch=self._note_switch,
             on_first_frame=lambda: self.metrics.first_frame(time.monotonic() - began, self._number),
         )
         context = LLMContext()
@@ -155,6 +161,13 @@ class Session:
         self.metrics.turn(turn, self._number)
         if isinstance(self.transport, LiveTransport):
             self.transport.note_turn(turn)
+
+    def _note_switch(self, switched: ServiceSwitchedFrame, at: float) -> None:
+        role, left, entered, why = switched.role, switched.left, switched.entered, switched.why
+        self.note(f"warning: {role}: {why}; {entered} takes over" if why else f"{role}: {entered} is back")
+        self.metrics.switched(role, failed=bool(why))
+        if len(self._switches) < KEPT_SWITCHES:
+            self._switches.append(SwitchReport(at=round(at, 3), role=role, left=left, entered=entered, why=why))
 
     def _listen_for_errors(self, worker: PipelineWorker) -> None:
         async def on_pipeline_error(_: PipelineWorker, frame: ErrorFrame) -> None:
@@ -218,6 +231,7 @@ class Session:
             ended=ended,
             start_up=self.start_up,
             turns=[self._beside.annotated(turn) for turn in timeline.reports()],
+            switches=self._switches,
             frames=FrameCounts(
                 sent=stats.sent,
                 late=stats.late,

@@ -26,11 +26,20 @@ from pipecat.frames.frames import (
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 
-from animacy.core.pipeline.frames import CharacterChunkFrame, FlushFrame, HeardWordFrame
+from animacy.core.pipeline.frames import (
+    CharacterChunkFrame,
+    FlushFrame,
+    HeardWordFrame,
+    RelievedFrame,
+    ServiceSwitchedFrame,
+)
+from animacy.core.pipeline.owed import Owed
 from animacy.core.report import TurnReport
 from animacy.core.video.contract import RenderedChunk
 
 KEPT_TURNS = 500
+WORDS_BEHIND_SECONDS = 0.5
+"""Within them, the words that go with a tool's result are asked for."""
 
 SpeechEnd = Callable[[float], float | None]
 """Given a moment, when the user's last speech before it really ended (both monotonic), if the transport can tell."""
@@ -83,6 +92,7 @@ class Timeline(BaseObserver):
         openings: what answers may begin with (`character.openings`); the first word after one is the substance.
         on_turn: told of every turn once its answer is over or was interrupted.
         on_first_frame: told once, when the film begins.
+        on_switch: told when another service of a list does the work, and seconds since the film began.
     """
 
     def __init__(
@@ -93,6 +103,7 @@ class Timeline(BaseObserver):
         openings: Sequence[str] = (),
         on_turn: Callable[[TurnReport], None] | None = None,
         on_first_frame: Callable[[], None] | None = None,
+        on_switch: Callable[[ServiceSwitchedFrame, float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(observe_every_push=False)
@@ -100,12 +111,15 @@ class Timeline(BaseObserver):
         self.first_frame: float | None = None
         self._speech_end, self._fps, self._clock = speech_end, fps, clock
         self._openings = tuple(_letters(opening) for opening in openings)
-        self._on_turn, self._on_first_frame = on_turn, on_first_frame
+        self._on_turn, self._on_first_frame, self._on_switch = on_turn, on_first_frame, on_switch
         self._count = 0
         self._aside: TurnTimes | None = None
         self._speaking: TurnTimes | None = None
         self._heard: int | None = None
         self._held = False
+        self._silent = True
+        self._owed = Owed()
+        self._paid: float | None = None
         self._voice: float | None = None
 
     def reports(self) -> list[TurnReport]:
@@ -121,12 +135,19 @@ class Timeline(BaseObserver):
         elif isinstance(frame, FlushFrame):
             self._cut(frame, now)
         elif isinstance(frame, InterruptionFrame):
-            self._interrupted()
+            if not isinstance(frame, RelievedFrame):
+                self._interrupted()
         elif isinstance(frame, BotStoppedSpeakingFrame):
-            if not self._held:
-                self._finish()
+            self._silent = True
+            self._finish_if_over()
+        elif isinstance(frame, ServiceSwitchedFrame):
+            self._owed.note(frame)
+            if self._on_switch is not None:
+                self._on_switch(frame, now - (self.first_frame or now))
         elif not self._user(frame, now) and self.turns:
             self._prepare(self.turns[-1], frame, now)
+            if not self.turns[-1].complete:
+                self._follow(frame, now)
 
     def _user(self, frame: Frame, now: float) -> bool:
         """What the user does; False if the frame is about something else."""
@@ -144,9 +165,14 @@ class Timeline(BaseObserver):
                 turn.signal_end = self._speech_end(now) if self._speech_end else None
         elif isinstance(frame, TranscriptionFrame):
             turn = self._listening()
-            if turn is not None:
-                turn.final_transcript = now
-                turn.user.append(frame.text.strip())
+            if turn is None:
+                # A speech-to-text may hear what the voice detector takes for none: a whisper, a telephone's keys.
+                turn = self._aside = TurnTimes()
+            if turn.vad_end is None:
+                turn.text_end = now
+                turn.signal_end = self._speech_end(now) if self._speech_end else None
+            turn.final_transcript = now
+            turn.user.append(frame.text.strip())
         elif isinstance(frame, LLMMessagesAppendFrame):
             self._typed(frame, now)
         else:
@@ -175,6 +201,8 @@ class Timeline(BaseObserver):
             self._decide(turn, now)
 
     def _append(self, turn: TurnTimes) -> None:
+        if self._silent and not self._held:
+            self._finish()  # of what was owed to the turn before, nothing came
         turn.index = self._count
         self._count += 1
         self.turns.append(turn)
@@ -209,10 +237,13 @@ class Timeline(BaseObserver):
             self.first_frame = now
             if self._on_first_frame is not None:
                 self._on_first_frame()
+        if self._silent and self._paid is not None and now - self._paid > WORDS_BEHIND_SECONDS:
+            self._finish_if_over()
         if chunk.turn is None:
             return
         if chunk.turn != self._heard:
-            self._heard = chunk.turn
+            self._heard, self._silent = chunk.turn, False
+            self._owed.heard()
             self._speak(chunk, now)
         if self._speaking is not None:
             self._speaking.last_index = chunk.index + len(chunk.frames) - 1
@@ -250,7 +281,20 @@ class Timeline(BaseObserver):
         self._held = False
         self._finish()
 
+    def _follow(self, frame: Frame, now: float) -> None:
+        """A tool's result may be the last thing that was waited for, or words may come right behind it."""
+        waited = bool(self._owed)
+        self._owed.note(frame)
+        if waited and not self._owed:
+            self._paid = now
+
+    def _finish_if_over(self) -> None:
+        if not self._held and not self._owed:
+            self._finish()
+
     def _finish(self) -> None:
+        self._owed.forget()
+        self._paid = None
         turn, self._speaking = self._speaking, None
         if turn is None or turn.complete:
             return

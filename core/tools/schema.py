@@ -11,12 +11,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, cast
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from typing import TYPE_CHECKING, Any, cast
 
 from animacy.core.errors import ToolError
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 MAX_ARGUMENTS = 20_000
 """Longest arguments of a call, in characters of JSON."""
@@ -52,7 +53,7 @@ def check(schema: Schema, arguments: Any) -> dict[str, Any]:
     if size > MAX_ARGUMENTS:
         raise ToolError(f"the arguments are too long, at most {MAX_ARGUMENTS:,} characters")
     fitted = cast(dict[str, Any], _fit(json.loads(json.dumps(dict(arguments))), schema, 0))
-    errors = Draft202012Validator(schema).iter_errors(fitted)
+    errors = _validator(schema).iter_errors(fitted)
     error = min(errors, key=lambda error: (len(error.absolute_path), list(map(str, error.absolute_path))), default=None)
     if error is not None:
         raise ToolError(_in_words(error))
@@ -71,8 +72,10 @@ def flat(schema: Schema) -> dict[str, Any]:
     result.setdefault("properties", {})
     if result["type"] != "object" or not isinstance(result["properties"], Mapping):
         raise ToolError("the schema of a tool's parameters must be that of an object")
+    from jsonschema.exceptions import SchemaError
+
     try:
-        Draft202012Validator.check_schema(result)
+        _validator(result).check_schema(result)
     except SchemaError as error:
         raise ToolError(f"the schema of its parameters is not right: {error.message[:200]}") from None
     return result
@@ -118,7 +121,7 @@ def _fit(value: Any, schema: Any, depth: int) -> Any:
 
 
 def _fit_any(value: Any, schema: Schema, branches: list[Any], depth: int) -> Any:
-    whole = Draft202012Validator(schema)
+    whole = _validator(schema)
     if whole.is_valid(value):
         return value
     for branch in branches:
@@ -147,7 +150,7 @@ def _fit_object(given: dict[str, Any], schema: Schema, depth: int) -> dict[str, 
     properties: Mapping[str, Any] = schema.get("properties") or {}
     result = {}
     for name, value in given.items():
-        if value is None and name in properties and not Draft202012Validator(properties[name]).is_valid(None):
+        if value is None and name in properties and not _validator(properties[name]).is_valid(None):
             continue  # a model's way to leave something out
         result[name] = _fit(value, properties.get(name), depth + 1)
     for name, part in properties.items():
@@ -202,6 +205,12 @@ def _from_json(text: str, kind: type) -> Any:
     except (ValueError, RecursionError):
         return text
     return value if isinstance(value, kind) else text
+
+
+def _validator(schema: Any) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator  # every command line would wait for it
+
+    return Draft202012Validator(schema)
 
 
 def _in_words(error: ValidationError) -> str:

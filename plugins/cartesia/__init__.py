@@ -48,7 +48,14 @@ def _create(settings: CartesiaSettings, character: CharacterContext) -> Any:
 @hookimpl
 def tts_providers() -> Provider:
     """Offer `plugin: cartesia`."""
-    return Provider("cartesia", CartesiaSettings, _create, summary="Cartesia, live over a WebSocket")
+    return Provider(
+        "cartesia",
+        CartesiaSettings,
+        _create,
+        summary="Cartesia, live over a WebSocket",
+        extra="cartesia",
+        keys=("CARTESIA_API_KEY",),
+    )
 
 
 @hookimpl

@@ -16,7 +16,6 @@ from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.connected import Connected
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.pipeline.remote import RemoteError
-from animacy.core.shared import Share
 from animacy.plugins.cartesia import CartesiaSettings
 from animacy.plugins.cartesia.link import Link
 from animacy.plugins.cartesia.mouth import Speech
@@ -38,7 +37,8 @@ class CartesiaTTS(Connected, TTSService):
     def __init__(self, settings: CartesiaSettings, voice: str, language: str) -> None:
         server = Server(settings, voice, language)
         super().__init__(
-            checked=Share(("cartesia", settings, voice, language), server.check),
+            key=("cartesia", settings, voice, language),
+            check=server.check,
             push_start_frame=True,
             push_text_frames=False,  # words come timed
             append_trailing_space=True,  # the server joins the texts of an answer as they are
@@ -66,11 +66,14 @@ class CartesiaTTS(Connected, TTSService):
         """Connect."""
         await super().start(frame)
         if self._link is None:
-            chosen = self._chosen
-            self._link = Link(
-                self._server, self, sample_rate=self.sample_rate, visemes=chosen.visemes, attempts=chosen.attempts
-            )
-            self._hold_connection(self._link.run())
+            self._connect()
+
+    def _connect(self) -> None:
+        chosen = self._chosen
+        self._link = Link(
+            self._server, self, sample_rate=self.sample_rate, visemes=chosen.visemes, attempts=chosen.attempts
+        )
+        self._hold_connection(self._link.run())
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Send a text; its sound comes by itself."""
@@ -119,6 +122,15 @@ class CartesiaTTS(Connected, TTSService):
 
     async def given_up(self, error: RemoteError) -> None:
         """The connection is lost for good: nothing more comes of any answer."""
+        await self._forget_answers()
+        await super().given_up(error)
+
+    async def stand_by(self) -> None:
+        """Hang up: another voice speaks."""
+        await super().stand_by()
+        self._link = None
+        await self._forget_answers()
+
+    async def _forget_answers(self) -> None:
         for context in self.get_audio_contexts():
             await self.remove_audio_context(context)
-        await super().given_up(error)

@@ -51,4 +51,4 @@ def _create(settings: ChromaSettings, character: CharacterContext) -> Any:
 @hookimpl
 def knowledge_providers() -> Provider:
     """Offer `knowledge: chroma`."""
-    return Provider("chroma", ChromaSettings, _create, summary="Chroma, on this machine or a server")
+    return Provider("chroma", ChromaSettings, _create, summary="Chroma, on this machine or a server", extra="knowledge")

@@ -47,4 +47,4 @@ def _create(settings: DailySettings, character: CharacterContext) -> Any:
 @hookimpl
 def transport_providers() -> Provider:
     """Offer `plugin: daily`."""
-    return Provider("daily", DailySettings, _create, summary="A Daily room, which the character joins")
+    return Provider("daily", DailySettings, _create, summary="A Daily room, which the character joins", extra="daily")

@@ -44,4 +44,11 @@ def _create(settings: DeepgramSettings, character: CharacterContext) -> Any:
 @hookimpl
 def stt_providers() -> Provider:
     """Offer `plugin: deepgram`."""
-    return Provider("deepgram", DeepgramSettings, _create, summary="Deepgram, live over a WebSocket")
+    return Provider(
+        "deepgram",
+        DeepgramSettings,
+        _create,
+        summary="Deepgram, live over a WebSocket",
+        extra="deepgram",
+        keys=("DEEPGRAM_API_KEY",),
+    )

@@ -28,8 +28,7 @@ from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 
 from animacy.core.pipeline.connected import Connected
-from animacy.core.pipeline.frames import ForeseenTranscriptFrame, ResumeFrame
-from animacy.core.shared import Share
+from animacy.core.pipeline.frames import ForeseenTranscriptFrame, RelievedFrame, ResumeFrame
 from animacy.plugins.deepgram import DeepgramSettings
 from animacy.plugins.deepgram.link import Link
 from animacy.plugins.deepgram.server import Server
@@ -54,7 +53,8 @@ class DeepgramSTT(Connected, STTService):
     def __init__(self, settings: DeepgramSettings, language: str) -> None:
         server = Server(settings, language)
         super().__init__(
-            checked=Share(("deepgram", settings, language), lambda: server.check(CHECK_RATE)),
+            key=("deepgram", settings, language),
+            check=lambda: server.check(CHECK_RATE),
             settings=STTSettings(model=settings.model, language=language),
             ttfs_p99_latency=DEEPGRAM_TTFS_P99,
         )
@@ -72,15 +72,18 @@ class DeepgramSTT(Connected, STTService):
         """Connect."""
         await super().start(frame)
         if self._link is None:
-            self._link = Link(
-                self._server,
-                self.sample_rate,
-                kept_seconds=self._chosen.kept_seconds,
-                attempts=self._chosen.attempts,
-                heard=self._hear,
-                told=self.told,
-            )
-            self._hold_connection(self._link.run())
+            self._connect()
+
+    def _connect(self) -> None:
+        self._link = Link(
+            self._server,
+            self.sample_rate,
+            kept_seconds=self._chosen.kept_seconds,
+            attempts=self._chosen.attempts,
+            heard=self._hear,
+            told=self.told,
+        )
+        self._hold_connection(self._link.run())
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Send sound; what is understood comes by itself."""
@@ -97,7 +100,7 @@ class DeepgramSTT(Connected, STTService):
             if self._link is not None:
                 self.request_finalize()  # type: ignore[no-untyped-call]  # Pipecat leaves it untyped
                 self._link.finalize()
-        elif isinstance(frame, UserStoppedSpeakingFrame | ResumeFrame):
+        elif isinstance(frame, UserStoppedSpeakingFrame | ResumeFrame | RelievedFrame):
             self._said.clear()  # the turn is over, or it was none
             self._foreseen = ""
 

@@ -45,4 +45,4 @@ def _create(settings: LangChainSettings, character: CharacterContext) -> Any:
 @hookimpl
 def llm_providers() -> Provider:
     """Offer `plugin: langchain`."""
-    return Provider("langchain", LangChainSettings, _create, summary="any LangChain chat model")
+    return Provider("langchain", LangChainSettings, _create, summary="any LangChain chat model", extra="langchain")

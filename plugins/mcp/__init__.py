@@ -82,4 +82,6 @@ def _create(settings: McpSettings, character: CharacterContext) -> Any:
 @hookimpl
 def tool_providers() -> Provider:
     """Offer `plugin: mcp`."""
-    return Provider("mcp", McpSettings, _create, summary="The tools of an MCP server, by stdio or streamable HTTP")
+    return Provider(
+        "mcp", McpSettings, _create, summary="The tools of an MCP server, by stdio or streamable HTTP", extra="mcp"
+    )

@@ -51,5 +51,9 @@ def _create(settings: OpenAICompatibleSettings, character: CharacterContext) -> 
 def llm_providers() -> Provider:
     """Offer `plugin: openai_compatible`."""
     return Provider(
-        "openai_compatible", OpenAICompatibleSettings, _create, summary="any server with OpenAI's chat completions"
+        "openai_compatible",
+        OpenAICompatibleSettings,
+        _create,
+        summary="any server with OpenAI's chat completions",
+        extra="openai",
     )

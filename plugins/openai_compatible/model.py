@@ -71,6 +71,17 @@ class OpenAIModel:
         if self._client is None:
             self._client = AsyncOpenAI(base_url=self._url, api_key=self._key, timeout=self._timeout, max_retries=0)
 
+    async def check(self) -> None:
+        """See whether the server lists its models, which is free. One that keeps no list is taken to be well."""
+        await self.load()
+        assert self._client is not None
+        try:
+            await self._client.models.list()
+        except openai.NotFoundError:
+            return
+        except FAILURES as error:
+            raise self._error(error) from error
+
     async def stream(self, request: Request, stop: threading.Event) -> AsyncIterator[Event]:
         """Write an answer; calls come when the model has ended."""
         if request.grounds.answer is not None and not (request.tools and self._calls_tools):

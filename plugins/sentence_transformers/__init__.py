@@ -43,4 +43,5 @@ def embedding_providers() -> Provider:
         SentenceTransformersSettings,
         _create,
         summary="Any model of sentence-transformers, for many languages",
+        extra="sentence-transformers",
     )

@@ -24,7 +24,8 @@ def video_providers() -> Provider:
         name="video_engine",
         settings=VideoEngineSettings,
         create=_create,
-        summary="generates every frame on a GPU; needs pip install 'animacy[engine]' and weights",
+        summary="generates every frame on a GPU; needs weights",
+        extra="engine",
     )
 
 

@@ -24,7 +24,7 @@ from pipecat.services.stt_service import SegmentedSTTService
 from pipecat.transcriptions.language import Language
 from pipecat.utils.time import time_now_iso8601
 
-from animacy.core.pipeline.frames import ForeseenTranscriptFrame, ResumeFrame
+from animacy.core.pipeline.frames import ForeseenTranscriptFrame, RelievedFrame, ResumeFrame
 from animacy.core.shared import Share
 from animacy.plugins.whisper.pauses import Pauses
 from animacy.plugins.whisper.recogniser import SAMPLE_RATE, Recogniser, Transcript
@@ -94,7 +94,7 @@ class WhisperSTT(SegmentedSTTService):
         """Follow the user's turns."""
         if isinstance(frame, VADUserStartedSpeakingFrame):
             self._pauses = Pauses(self.sample_rate)
-        elif isinstance(frame, UserStoppedSpeakingFrame | ResumeFrame):
+        elif isinstance(frame, UserStoppedSpeakingFrame | ResumeFrame | RelievedFrame):
             self._sent.clear()  # the turn is over, or it was none
         await super().process_frame(frame, direction)
 

@@ -60,12 +60,14 @@ def test_others_install_and_a_broken_one_breaks_nothing(third_party):
     result = animacy("plugins", "--json", PYTHONPATH=str(third_party))
     assert result.returncode == 0, result.stderr
     rows = {row["name"]: row for row in json.loads(result.stdout)}
-    assert rows["stopwatch"]["version"] == "0.3.0"
-    assert rows["stopwatch"]["origin"] == "animacy-stopwatch"
-    assert rows["stopwatch"]["provides"][0] == {
+    assert rows["touch_tones"]["version"] == "0.1.0"
+    assert rows["touch_tones"]["origin"] == "animacy-touch-tones"
+    assert rows["touch_tones"]["provides"][0] == {
         "role": "stt",
-        "name": "stopwatch",
-        "summary": "Tells how long somebody spoke",
+        "name": "touch_tones",
+        "summary": "The keypad of a telephone",
+        "usable": True,
+        "needs": [],
     }
     assert "a_package_nobody_has" in rows["broken"]["error"]
     assert all(rows[name]["error"] is None for name in BUILT_IN)
@@ -75,9 +77,9 @@ def test_others_install_and_a_broken_one_breaks_nothing(third_party):
 
 
 def test_what_loads_can_be_limited(third_party):
-    result = animacy("plugins", "--json", PYTHONPATH=str(third_party), **{LOAD_VARIABLE: "animacy-stopwatch"})
+    result = animacy("plugins", "--json", PYTHONPATH=str(third_party), **{LOAD_VARIABLE: "animacy-robot"})
     names = {row["name"] for row in json.loads(result.stdout)}
-    assert "stopwatch" in names
+    assert "robot" in names
     assert "broken" not in names
 
 

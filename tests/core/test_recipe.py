@@ -10,7 +10,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from animacy.core import Provider, Settings, hookimpl
 from animacy.core.errors import RecipeError
+from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import load_recipe, recipe_schema
 from animacy.core.yaml_source import InvalidRecipeError
 from tests.conftest import RECIPES, ROOT
@@ -42,6 +44,40 @@ def test_defaults_are_the_offline_character(picture, plugins):
     assert loaded.portrait.image == picture.resolve()
     video = loaded.recipe.video.video_format()
     assert (video.width, video.height, video.fps) == (1280, 720, 24)
+
+
+def test_a_role_may_name_several(picture, plugins):
+    path = write(picture, GOOD + "stt: [{plugin: whisper, model: whisper-tiny.en}, whisper]\nllm: [llama]\n")
+    loaded = load_recipe(path, plugins)
+    assert [choice.provider.name for choice in loaded.chain("stt")] == ["whisper", "whisper"]
+    assert [choice.settings.model for choice in loaded.chain("stt")] == ["whisper-tiny.en", "whisper-base"]
+    assert len(loaded.chain("llm")) == len(loaded.chain("tts")) == 1
+    assert len(loaded.choices) == 6
+
+
+def test_the_voice_of_the_character_is_the_first_ones(picture):
+    """The others would not know it."""
+
+    class Hum:
+        @hookimpl
+        def tts_providers(self):
+            return Provider("hum", Settings, lambda settings, context: context.voice)
+
+    plugins = Plugins().load()
+    plugins.register(Hum(), "hum")
+    loaded = load_recipe(write(picture, GOOD + "  voice: Ada\ntts: [hum, hum]\n"), plugins)
+    assert [loaded.create(choice) for choice in loaded.chain("tts")] == ["Ada", None]
+
+
+def test_a_list_fits_the_schema(picture, plugins):
+    path = write(picture, GOOD + "stt: [{plugin: whisper, model: whisper-tiny.en}, whisper]\n")
+    jsonschema.validate(yaml.safe_load(path.read_text()), recipe_schema(plugins))
+
+
+def test_each_of_several_is_checked(picture, plugins):
+    found = problems(picture, GOOD + "stt: [whisper, {plugin: wisper}]\ntts: []\nvideo: [portrait]\n", plugins)
+    assert 'Did you mean "whisper"' in found["stt.1.plugin", 5, 17].remedy
+    assert {"tts", "video"} <= {field for field, _, _ in found}
 
 
 def test_everything_wrong_is_said_at_once(picture, plugins):

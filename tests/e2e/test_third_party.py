@@ -1,27 +1,36 @@
-"""Somebody else's plugin in a conversation: the real command line, the real package."""
+"""The plugin tutorial, as its reader follows it: the packages of the page, really installed, in one conversation."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
 from animacy.core.report import Report
-from tests.conftest import QUESTIONS, RECIPES, animacy
+from tests.conftest import RECIPES, animacy
 
 
-def test_a_third_party_stt_is_used_by_a_recipe(tmp_path, third_party):
-    image = next((RECIPES / "juno").glob("image.*"))
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
-        f"character: {{name: Ada, image: {image}, persona: You are Ada. Answer in one short sentence.}}\n"
-        "stt: {plugin: stopwatch, unit: milliseconds}\nvideo: {width: 640, height: 360}\n"
-        "limits: {max_answer_tokens: 32}\n"
-    )
-    out = tmp_path / "answer.mp4"
-    report = tmp_path / "report.json"
-    result = animacy(
-        *("run", recipe, "--input", QUESTIONS / "02.flac", "--output", out, "--report", report),
-        PYTHONPATH=str(third_party),
-    )
+def test_the_tests_that_the_page_shows_pass(tutorial, third_party):
+    command = [sys.executable, "-m", "pytest", "-q", *tutorial.glob("*/test_*.py")]
+    environment = {**os.environ, "PYTHONPATH": str(third_party)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    turn = Report.model_validate_json(report.read_text()).turns[0]
-    assert turn.user.startswith("I spoke for ")
-    assert turn.user.endswith(" milliseconds.")
-    assert turn.character
+
+
+@pytest.mark.realtime
+def test_the_three_packages_hold_a_conversation(tutorial, third_party, tmp_path):
+    shutil.copy(tutorial / "recipe.yaml", tmp_path)
+    shutil.copy(RECIPES / "iris" / "image.jpg", tmp_path / "picture.jpg")
+    installed = {"cwd": tmp_path, "PYTHONPATH": str(third_party)}
+    dialled = animacy("dial", "42", "call.wav", **installed)
+    assert dialled.returncode == 0, dialled.stderr
+    files = ("--input", "call.wav", "--output", "answer.mp4", "--report", "report.json")
+    result = animacy("run", "recipe.yaml", *files, **installed)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (turn,) = Report.model_validate_json((tmp_path / "report.json").read_text()).turns
+    assert turn.user == "How many miles are 42 kilometres?"
+    assert turn.character == "42 kilometres are 26.1 miles."
+    assert [call.name for call in turn.tools] == ["convert_units"]

@@ -1,5 +1,5 @@
 from animacy.testing import check
 
-report = check("stt", "stopwatch", {"unit": "milliseconds"})
+report = check("video", "robot", {"light": "#ffcc00"})
 print(report)
 report.raise_if_failed()

@@ -136,7 +136,7 @@ def test_the_sample_package_passes_as_the_documents_say(third_party):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("stt stopwatch: ") and "milliseconds" in done.stdout
+    assert done.stdout.startswith("video robot: ") and " 0 failed" in done.stdout
 
 
 def test_a_report_is_a_table_an_error_and_json():

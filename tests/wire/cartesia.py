@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from aiohttp import WSMsgType, web
 
-from tests.wire.server import Refusal, break_off, serving
+from tests.wire.server import Power, Refusal, break_off, serving
 from tests.wire.speech import GAP, LENGTH
 
 CHUNK_SECONDS = 0.1
@@ -58,6 +58,7 @@ class CartesiaServer:
     """What came. Connections take the manners in turn; the last one is kept."""
 
     manners: list[Manner]
+    power: Power = field(default_factory=Power)
     url: str = ""
     key: str = "sk_car_secret"
     expires: float = 1.0
@@ -114,7 +115,7 @@ async def cartesia_server(*manners: Manner) -> AsyncIterator[CartesiaServer]:
     app.router.add_get("/tts/websocket", speak)
     app.router.add_get("/voices", voices)
     app.router.add_post("/voices/clone", clone)
-    async with serving(app) as port:
+    async with serving(app, server.power) as port:
         server.url = f"http://127.0.0.1:{port}"
         yield server
 

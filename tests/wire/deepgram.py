@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
-from tests.wire.server import Refusal, break_off, serving
+from tests.wire.server import Power, Refusal, break_off, serving
 from tests.wire.speech import Word
 
 INTERIM_SECONDS = 0.2
@@ -56,6 +56,7 @@ class DeepgramServer:
 
     ears: Ears
     manners: list[Manner]
+    power: Power = field(default_factory=Power)
     url: str = ""
     key: str = "dg-secret"
     rate: int = 16_000
@@ -104,7 +105,7 @@ async def deepgram_server(ears: Ears, *manners: Manner) -> AsyncIterator[Deepgra
 
     app = web.Application()
     app.router.add_get("/v1/listen", listen)
-    async with serving(app) as port:
+    async with serving(app, server.power) as port:
         server.url = f"ws://127.0.0.1:{port}"
         yield server
 

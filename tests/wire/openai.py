@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.wire.server import break_off, serving
+from tests.wire.server import Power, break_off, serving
 
 Reply = Callable[[dict[str, Any]], "Answer"]
 
@@ -36,6 +36,7 @@ class Answer:
 class ChatServer:
     """What came, and how far each stream got."""
 
+    power: Power = field(default_factory=Power)
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     sent: int = 0
@@ -76,9 +77,15 @@ async def chat_server(reply: Reply, key: str | None = None) -> AsyncIterator[Cha
             raise
         return response
 
+    async def models(_: web.Request) -> web.Response:
+        return web.json_response(
+            {"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "o"}]}
+        )
+
     app = web.Application()
+    app.router.add_get("/v1/models", models)
     app.router.add_post("/v1/chat/completions", complete)
-    async with serving(app) as port:
+    async with serving(app, server.power) as port:
         server.url = f"http://127.0.0.1:{port}/v1"
         yield server
 

@@ -87,5 +87,34 @@ class ToldEars:
         return np.flatnonzero(np.abs(np.frombuffer(sound, "<i2").astype(np.int32)) > self.loud)
 
 
+@dataclass(frozen=True)
+class ScriptedEars:
+    """Take any voices (mono 16-bit at RATE) to say these texts, one after the other with `pause` seconds between."""
+
+    texts: tuple[str, ...]
+    pause: float = 0.8
+
+    def words(self, sound: bytes) -> list[Word]:
+        """The words that were said by now."""
+        found: list[Word] = []
+        for (begin, end), text in zip(self._utterances(sound), self.texts, strict=False):
+            words = ToldEars(text).words(sound[2 * begin : 2 * end])
+            found += [Word(word.text, word.start + begin / RATE, word.end + begin / RATE) for word in words]
+        return found
+
+    def silence(self, sound: bytes) -> float:
+        """Seconds since the last voice."""
+        return ToldEars("").silence(sound)
+
+    def _utterances(self, sound: bytes) -> list[tuple[int, int]]:
+        """First and last sample of each; the last one reaches to the end."""
+        voiced = np.flatnonzero(np.abs(np.frombuffer(sound, "<i2").astype(np.int32)) > ToldEars("").loud)
+        if not len(voiced):
+            return []
+        gaps = np.flatnonzero(np.diff(voiced) > self.pause * RATE)
+        begins = [int(voiced[0]), *(int(voiced[gap + 1]) for gap in gaps)]
+        return list(zip(begins, [*begins[1:], len(sound) // 2], strict=True))
+
+
 def _places(sound: bytes) -> NDArray[np.int16]:
     return np.frombuffer(sound, "<i2")[::STEP] - 1

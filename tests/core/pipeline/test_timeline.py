@@ -7,11 +7,17 @@ import pytest
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    FunctionCallInProgressFrame,
+    FunctionCallResultFrame,
+    FunctionCallResultProperties,
     InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
     LLMMessagesAppendFrame,
     LLMTextFrame,
     TranscriptionFrame,
     TTSAudioRawFrame,
+    TTSSpeakFrame,
     UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
@@ -233,6 +239,73 @@ async def test_a_typed_question_is_a_turn(told):
     assert turn.user == "Who painted it?"
     assert turn.speech_end_from == "text"
     assert turn.first_response_frame == 0.3
+
+
+async def test_words_that_the_voice_detector_missed_are_a_turn(told):
+    await told.push(TranscriptionFrame("I dialled 7.", "", ""))
+    await told.push(UserStartedSpeakingFrame())
+    await told.decide()
+    await told.answer()
+    (turn,) = told.turns
+    assert (turn.user, turn.speech_end_from) == ("I dialled 7.", "text")
+
+
+def tool_at_work():
+    return FunctionCallInProgressFrame("queue", "1", {}, cancel_on_interruption=True)
+
+
+def tool_result(*, run_llm):
+    return FunctionCallResultFrame("queue", "1", {}, {}, properties=FunctionCallResultProperties(run_llm=run_llm))
+
+
+async def test_what_a_tool_brings_belongs_to_the_turn(told):
+    """However long the tool takes: the opening was said long ago."""
+    await told.ask("How long is the queue?")
+    await told.push(LLMFullResponseStartFrame())
+    await told.think()
+    await told.push(tool_at_work())
+    await told.push(LLMFullResponseEndFrame())
+    await told.speak(10)
+    await told.stop()
+    assert told.turns == []
+    await told.push(tool_result(run_llm=True))
+    await told.push(LLMFullResponseStartFrame())
+    await told.think()
+    await told.push(LLMFullResponseEndFrame())
+    await told.speak(20)
+    assert told.turns == []
+    await told.stop()
+    (turn,) = told.turns
+    assert turn.speech_end == (5 + 10 + 2 + 20) / FPS
+
+
+@pytest.mark.parametrize("words", [True, False])
+async def test_a_tool_without_an_answer_ends_the_turn(told, words):
+    await told.ask("Show me the map.")
+    await told.think()
+    await told.push(tool_at_work())
+    await told.speak(10)
+    await told.stop()
+    await told.push(tool_result(run_llm=False))
+    if words:
+        await told.push(TTSSpeakFrame("There you are."))
+    await told.frames(20)
+    assert len(told.turns) == (0 if words else 1)
+    await told.speak(10)
+    await told.stop()
+    (turn,) = told.turns
+    assert turn.speech_end == ((5 + 10 + 2 + 20 + 10) if words else (5 + 10)) / FPS
+
+
+async def test_a_tool_that_never_ends_does_not_swallow_the_next_turn(told):
+    await told.ask("How long is the queue?")
+    await told.think()
+    await told.push(tool_at_work())
+    await told.speak(10)
+    await told.stop()
+    await told.ask("Never mind. Who painted it?")
+    await told.answer()
+    assert [turn.user for turn in told.turns] == ["How long is the queue?", "Never mind. Who painted it?"]
 
 
 async def test_memory_is_bounded_and_turns_keep_their_numbers(told):

@@ -62,18 +62,6 @@ async def test_a_conversation(live, question):
     await nobody_left(live)
 
 
-async def test_in_writing(live):
-    async with HeadlessClient(live.url, microphone=False) as client:
-        await client.silence(1.0)
-        asked = asyncio.get_running_loop().time()
-        await client.tell_rtvi("send-text", content="What is your name?")
-        await client.until(lambda: next((p for p in client.playout.pictures if p.turn > 1), None))
-        await client.silence(1.5)
-        words = " ".join(m.data["text"] for m in client.messages if m.type == "caption" and m.at > asked)
-        assert "Iris" in words
-    await nobody_left(live)
-
-
 async def test_the_stop_button(live):
     """`interrupt` cuts the character off: the client is told to drop the turn and nothing more of it comes."""
     async with HeadlessClient(live.url) as client:
@@ -190,10 +178,10 @@ JUNK = [
 ]
 
 
-async def test_garbage_does_no_harm(live, question):
+async def test_garbage_does_no_harm(live):
     """A client that sends junk between what is right is still answered."""
     async with HeadlessClient(live.url) as client:
-        await client.silence()
+        await client.silence(1.0)
         chance = random.Random(1)
         for data in [*JUNK, *(chance.randbytes(chance.randint(0, 99)) for _ in range(20))]:
             await client.send_raw(data)
@@ -201,8 +189,9 @@ async def test_garbage_does_no_harm(live, question):
         await client.send_raw(bytes([17]) + bytes(15) + b"not a jpeg")
         for _ in range(100):
             await client.send_raw(bytes([16]) + bytes(15) + bytes(641))
-        answer = await client.ask(question)
-        assert answer.text
+        greeted = max(picture.turn for picture in client.playout.pictures)
+        await client.tell_rtvi("send-text", content="What is your name?")
+        await client.until(lambda: next((p for p in client.playout.pictures if p.turn > greeted), None))
     await nobody_left(live)
 
 
