@@ -18,7 +18,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import LLMService
 
 from animacy.testing.bench import Bench
-from animacy.testing.roles.services import close, load, passes_on
+from animacy.testing.roles.services import close, comes_back, load, passes_on
 from animacy.testing.rule import NotJudgedError, Rule, Suite, expect
 from animacy.testing.stage import Stage, on_stage
 
@@ -147,6 +147,7 @@ SUITE = Suite(
         Rule("streams its answer", streams),
         Rule("stops when it is interrupted", stops),
         Rule("survives a long conversation", remembers),
+        Rule("comes back after it was relieved", comes_back(lambda _, stage: _answer(stage, LAST))),
         Rule("ends when the user hangs up", hangs_up),
     ),
     use=_use,

@@ -39,6 +39,8 @@ FLAWS = [
     ("llm", "all at once", "streams its answer", "comes in one LLMTextFrame"),
     ("tts", "wrong rate", "speaks at the character's rate", "16000 Hz, asked for 24000"),
     ("tts", "silent", "speaks at the character's rate", "its speech is silence"),
+    ("tts", "mumbles", "tells what it says", "nobody knows what was said"),
+    ("tts", "stays away", "comes back after it was relieved", "no TTSAudioRawFrame"),
     ("video", "loses samples", "keeps every sample", "samples of turn 1 are lost"),
     ("video", "short of sound", "goes on when nobody speaks", "1 frames come with 999 samples"),
     ("video", "speaks on", "falls silent at an interruption", "still holds sound"),
@@ -63,6 +65,7 @@ FLAWS = [
 NEEDED = {
     "keeps secrets out of logs and errors": ["tells of a wrong key"],
     "streams its answer": ["answers"],
+    "tells what it says": ["speaks at the character's rate"],
 }
 """Rules that judge what happened while others were tried."""
 
