@@ -347,6 +347,8 @@ class Blocking:
 
 class Eyes(Blocking):
     def look(self, picture: Any, source: Any) -> Look:
+        if self.chosen.flaw == "quits":
+            raise SystemExit(3)
         if self.chosen.flaw == "divides by nothing" and not picture.std():
             raise ZeroDivisionError
         if self.chosen.flaw == "paints":

@@ -25,6 +25,7 @@ FLAWS = [
     ("vision", "leak", "keeps secrets out of logs and errors", r"a secret was told to others: error: the key \*\*\*"),
     ("vision", "no remedy", "tells of a wrong key", "nothing says what to do"),
     ("vision", "raw error", "tells of a wrong key", "KeyError"),
+    ("vision", "quits", "tells what is there", "SystemExit: 3"),
     ("vision", "mute", "tells what is there", "no summary"),
     ("vision", "paints", "tells what is there", "draws into the picture|cannot set WRITEABLE"),
     ("vision", "divides by nothing", "sees nothing where nothing is", "ZeroDivisionError"),
