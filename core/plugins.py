@@ -33,6 +33,7 @@ BUILT_IN = (
     "openai_compatible",
     "langchain",
     "kokoro",
+    "piper",
     "cartesia",
     "portrait",
     "video_engine",

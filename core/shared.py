@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from animacy.core.threads import Priority, worker
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)  # a share in a voice is one in a Speaker
 R = TypeVar("R")
 
 

@@ -83,6 +83,15 @@ def visemes_of(phonemes: Sequence[tuple[str, float, float]]) -> list[Viseme]:
     return found
 
 
+def moved(visemes: Sequence[Viseme], seconds: float) -> tuple[Viseme, ...]:
+    """The same shapes, later by `seconds` (earlier when negative), without what would end before the beginning."""
+    return tuple(
+        Viseme(viseme.shape, max(0.0, viseme.start + seconds), viseme.end + seconds)
+        for viseme in visemes
+        if viseme.end + seconds > 0
+    )
+
+
 def _split(shapes: tuple[VisemeShape, ...], start: float, end: float) -> list[tuple[VisemeShape, float, float]]:
     if len(shapes) == 2:
         middle = start + _FIRST_SHARE * (end - start)

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 
 from animacy.core.pipeline.connected import stay_connected
 from animacy.core.pipeline.remote import RemoteError
+from animacy.core.pipeline.voice import Speech
 from animacy.plugins.cartesia.context import Context
-from animacy.plugins.cartesia.mouth import Speech
 from animacy.plugins.cartesia.server import Connection, Server
 
 Message = dict[str, Any]

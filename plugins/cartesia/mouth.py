@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from animacy.core.pipeline.voice import Speech
 from animacy.core.video.contract import Viseme
-from animacy.core.video.visemes import visemes_of
+from animacy.core.video.visemes import moved, visemes_of
 
 BYTES_PER_SAMPLE = 2
-
-
-class Speech(NamedTuple):
-    """A piece of sound. `visemes` are seconds from its first sample, None where nothing is known of them."""
-
-    pcm: bytes
-    visemes: tuple[Viseme, ...] | None
 
 
 class Mouth:
@@ -63,11 +56,7 @@ class Mouth:
         pcm = self._pieces.popleft()
         begin, self._time = self._time, self._time + self._seconds(pcm)
         new, self._new = self._new, []
-        visemes = tuple(
-            Viseme(viseme.shape, max(0.0, viseme.start - begin), viseme.end - begin)
-            for viseme in new
-            if viseme.end > begin
-        )
+        visemes = moved(new, -begin)
         return Speech(pcm, visemes if visemes or self._known > begin else None)
 
     def _seconds(self, pcm: bytes) -> float:

@@ -16,9 +16,9 @@ from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.connected import Connected
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.pipeline.remote import RemoteError
+from animacy.core.pipeline.voice import Speech
 from animacy.plugins.cartesia import CartesiaSettings
 from animacy.plugins.cartesia.link import Link
-from animacy.plugins.cartesia.mouth import Speech
 from animacy.plugins.cartesia.server import Server
 
 UNSPACED = ("zh", "ja")

@@ -8,9 +8,11 @@ from typing import Any
 from pydantic import Field
 
 from animacy.core.hookspecs import hookimpl
-from animacy.core.models import Model, ModelSpec, packaged_names, resolve
+from animacy.core.models import Model, ModelSpec, resolve
 from animacy.core.provider import CharacterContext, Provider, Settings
 from animacy.core.shared import Share
+
+PACKAGED = "kokoro-82m-int8"
 
 
 class KokoroSettings(Settings):
@@ -18,13 +20,13 @@ class KokoroSettings(Settings):
 
     voice: str | None = Field(None, description="a bundled voice; the character's, else the language's usual one")
     speed: float = Field(1.0, ge=0.5, le=2.0, description="rate of speech; 1 is the voice's own")
-    model: ModelSpec = Field("kokoro-82m-int8", description="packaged name, path of a Kokoro ONNX file, or hub file")
+    model: ModelSpec = Field(PACKAGED, description="packaged name, path of a Kokoro ONNX file, or hub file")
     threads: int | None = Field(None, ge=1, description="compute threads; what the character allows when left out")
 
 
 def model_of(settings: KokoroSettings) -> Model:
     """The model these settings name. Raises ModelError when there is no such model."""
-    return resolve(settings.model, packaged_names("tts"), patterns=("*.onnx",))
+    return resolve(settings.model, (PACKAGED,), patterns=("*.onnx",))
 
 
 def _models(settings: KokoroSettings) -> Sequence[Model]:
@@ -32,8 +34,8 @@ def _models(settings: KokoroSettings) -> Sequence[Model]:
 
 
 def _create(settings: KokoroSettings, character: CharacterContext) -> Any:
+    from animacy.core.pipeline.voice import LocalTTS
     from animacy.plugins.kokoro.network import Network
-    from animacy.plugins.kokoro.service import KokoroTTS
     from animacy.plugins.kokoro.speaker import Speaker
     from animacy.plugins.kokoro.voices import find_voice
 
@@ -48,7 +50,7 @@ def _create(settings: KokoroSettings, character: CharacterContext) -> Any:
         return speaker
 
     share = Share(("kokoro", settings, voice, threads, openings), make, Speaker.close)
-    return KokoroTTS(share, model=model.name, voice=voice)
+    return LocalTTS(share, name="kokoro", model=model.name, voice=voice.name, language=voice.language)
 
 
 @hookimpl

@@ -15,8 +15,8 @@ from typing import Any
 from loguru import logger
 
 from animacy.core.errors import PluginError
+from animacy.core.spoken.english import speakable
 from animacy.plugins.kokoro.british import british
-from animacy.plugins.kokoro.normalise import speakable
 
 VOWELS = frozenset("AIOQWYaiuæɑɒɔəɛɜɪʊʌᵻᵊ")
 MARKS = frozenset(';:,.!?—…"()“” ')

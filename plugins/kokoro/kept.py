@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from animacy.core.computed import Computed
+from animacy.core.pipeline.voice import Speech
 from animacy.core.video.contract import Viseme
 
 CLAUSES = Computed("kokoro-clauses", limit=96)
@@ -17,17 +17,6 @@ CLAUSES = Computed("kokoro-clauses", limit=96)
 
 LAYOUT = 2
 """Raise it when the files hold something else than before."""
-
-
-class Speech(NamedTuple):
-    """A piece of speech: mono 16-bit samples at 24 kHz.
-
-    `visemes` are seconds from the first sample of this piece. A clause's first piece carries those of the whole clause,
-    its others none.
-    """
-
-    pcm: bytes
-    visemes: tuple[Viseme, ...] = ()
 
 
 def find(*key: object) -> list[Speech] | None:
@@ -46,7 +35,7 @@ def find(*key: object) -> list[Speech] | None:
 
 def keep(pieces: Sequence[Speech], *key: object) -> None:
     """Keep the pieces for the next start."""
-    listed = [(len(piece.pcm), [(v.shape, v.start, v.end) for v in piece.visemes]) for piece in pieces]
+    listed = [(len(piece.pcm), [(v.shape, v.start, v.end) for v in piece.visemes or ()]) for piece in pieces]
     file = io.BytesIO()
     pcm = np.frombuffer(b"".join(piece.pcm for piece in pieces), np.uint8)
     np.savez(file, pcm=pcm, pieces=np.array(json.dumps(listed)))

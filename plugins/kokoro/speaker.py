@@ -9,25 +9,14 @@ import numpy as np
 
 from animacy.core.computed import file_identity
 from animacy.core.pipeline.clauses import split_sentences
-from animacy.core.video.contract import Viseme
-from animacy.core.video.visemes import visemes_of
+from animacy.core.pipeline.voice import Speech, pause_after
+from animacy.core.video.visemes import moved, visemes_of
 from animacy.plugins.kokoro import kept
 from animacy.plugins.kokoro.g2p import Phonemizer, vocabulary
-from animacy.plugins.kokoro.kept import Speech
 from animacy.plugins.kokoro.network import FRAME, SAMPLE_RATE, Floats, Network
 from animacy.plugins.kokoro.timing import FRAME_SECONDS, audible, energies, phones
 from animacy.plugins.kokoro.voices import Voice
 from animacy.plugins.kokoro.windows import WindowSettings, decode_windows, plan_windows
-
-PAUSES = {",": 0.10, ";": 0.18, ":": 0.18, "—": 0.15, "…": 0.30, ".": 0.26, "!": 0.26, "?": 0.28}
-"""Seconds of silence after what ends with the mark, before the next clause's own short onset."""
-
-PAUSE = 0.04
-"""Seconds of silence after a clause that ends without a mark."""
-
-
-_CLOSERS = '"”) '
-
 
 KNOWN_WORDS = 5
 KNOWN_CLAUSES = 24
@@ -123,7 +112,7 @@ class Speaker:
         start, end = audible(plan)
         if start == end:
             return
-        visemes = tuple(_from(start, visemes_of(phones(phonemes, plan))))
+        visemes = moved(visemes_of(phones(phonemes, plan)), -start * FRAME_SECONDS)
         energy = energies(plan)
         windows = plan_windows(energy, start, end, self._windows)
         silence = _silence(phonemes)
@@ -137,17 +126,8 @@ class Speaker:
             yield Speech(pcm, visemes if index == 0 else ())
 
 
-def _from(frame: int, visemes: list[Viseme]) -> Iterator[Viseme]:
-    """The same shapes, timed from the sound of `frame`."""
-    shift = frame * FRAME_SECONDS
-    for viseme in visemes:
-        if viseme.end > shift:
-            yield Viseme(viseme.shape, max(0.0, viseme.start - shift), viseme.end - shift)
-
-
 def _silence(phonemes: str) -> bytes:
-    last = phonemes.rstrip(_CLOSERS)[-1:]
-    return bytes(2 * FRAME * round(PAUSES.get(last, PAUSE) / FRAME_SECONDS))
+    return bytes(2 * FRAME * round(pause_after(phonemes) / FRAME_SECONDS))
 
 
 def _pcm(samples: Floats) -> bytes:

@@ -29,17 +29,15 @@ from animacy.core.errors import ModelError, RecipeError
 from animacy.core.models import LocalModel, packaged
 from animacy.core.pipeline.clauses import ClauseAggregator
 from animacy.core.pipeline.frames import SpeechFrame
+from animacy.core.pipeline.voice import LocalTTS, Speech, resampled
 from animacy.core.provider import CharacterContext
 from animacy.core.shared import Share
+from animacy.core.spoken.english import speakable
 from animacy.core.video.contract import VISEME_SHAPES
 from animacy.plugins.kokoro import KokoroSettings, tts_providers
 from animacy.plugins.kokoro.g2p import MAX_SYMBOLS, Phonemizer, split_phonemes, vocabulary
 from animacy.plugins.kokoro.graph import split
-from animacy.plugins.kokoro.kept import Speech
 from animacy.plugins.kokoro.network import SAMPLE_RATE, Network
-from animacy.plugins.kokoro.normalise import speakable
-from animacy.plugins.kokoro.resample import resampled
-from animacy.plugins.kokoro.service import KokoroTTS
 from animacy.plugins.kokoro.speaker import Speaker
 from animacy.plugins.kokoro.timing import audible, energies, phones
 from animacy.plugins.kokoro.voices import find_voice, voices
@@ -92,7 +90,8 @@ def recogniser():
 
 
 def service_of(speaker):
-    return KokoroTTS(Share(("kokoro", "test"), lambda: speaker), model="kokoro-82m-int8", voice=speaker.voice)
+    share = Share(("kokoro", "test"), lambda: speaker)
+    return LocalTTS(share, name="kokoro", model="kokoro-82m-int8", voice="af_heart", language="en-US")
 
 
 def samples(pieces):
@@ -174,7 +173,7 @@ def test_the_provider_makes_the_service():
     provider = tts_providers()
     context = CharacterContext("Iris", voice="bm_fable", language="en-GB")
     service = provider.create(provider.settings(speed=1.2), context)
-    assert isinstance(service, KokoroTTS)
+    assert isinstance(service, LocalTTS)
     assert [model.name for model in provider.models(provider.settings())] == ["kokoro-82m-int8"]
     with pytest.raises(ValueError, match="speed"):
         KokoroSettings(speed=3)
@@ -304,9 +303,9 @@ def test_a_very_long_text_is_said_to_its_end(speaker):
 def test_resampling_keeps_length_and_mouth():
     tone = (np.sin(np.arange(24_000) / 10) * 9000).astype(np.int16).tobytes()
     pieces = [Speech(tone[:20_000], ()), Speech(tone[20_000:], ())]
-    out = b"".join(piece.pcm for piece in resampled(iter(pieces), 16_000))
+    out = b"".join(piece.pcm for piece in resampled(iter(pieces), 24_000, 16_000))
     assert abs(len(out) / 2 - 16_000) <= 1
-    assert list(resampled(iter(pieces), 24_000)) == pieces
+    assert list(resampled(iter(pieces), 24_000, 24_000)) == pieces
 
 
 def test_plosives_are_closed_where_the_sound_is(network, speaker):

@@ -31,7 +31,7 @@ class Renderer:
         await self.product.close()
 
 
-@pytest.fixture(params=["stt:whisper", "llm:llama", "tts:kokoro", "video:portrait"])
+@pytest.fixture(params=["stt:whisper", "llm:llama", "tts:kokoro", "tts:piper", "video:portrait"])
 def create(request, plugins):
     role, name = request.param.split(":")
     provider = plugins.get(role, name)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from animacy.plugins.kokoro.numbers import cardinal, decimal, digits, ordinal, plural, year
+from animacy.core.spoken.numbers import cardinal, decimal, digits, ordinal, plural, year
+from animacy.core.spoken.plain import without_markup
 
 Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], str] | str]
 
@@ -200,9 +201,6 @@ def _rules() -> tuple[Rule, ...]:
     short = "|".join(re.escape(word) for word in sorted(ABBREVIATIONS, key=len, reverse=True))
     roman = "|".join(sorted(_ROMAN, key=len, reverse=True))
     table: tuple[tuple[str, Callable[[re.Match[str]], str] | str], ...] = (
-        (r"!?\[([^\]\n]*)\]\([^)\s]*\)", r"\1"),  # a markdown link or picture: its text
-        (r"(?m)^\s*(?:#{1,6}|[-*+•]|>)\s+", ""),
-        (r"[*_`~]{2,}|(?<!\w)[*_`~]|[*_`~](?!\w)", ""),
         (r"(?:https?://|www\.)[^\s,;!?)]*[^\s,;:.!?)]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", _address),
         (rf"(?<![\w.])(?:{short})(?=(?P<digit>\s*\d)?)(?![\w.])", _abbreviation),
         (r"\bSt\.(?= [A-Z])", "Saint"),
@@ -253,7 +251,7 @@ def speakable(text: str) -> str:
     """
     for fraction, said in _FRACTIONS.items():  # before NFKC makes "1⁄2" of them
         text = text.replace(fraction, f" {said} ")
-    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'")
+    text = without_markup(unicodedata.normalize("NFKC", text).replace("’", "'").replace("‘", "'"))
     for pattern, change in _RULES:
         text = pattern.sub(change, text)
     return re.sub(r"\s+(?=[.,;:!?…])", "", " ".join(_only_latin(text).split()))
@@ -272,7 +270,7 @@ def _only_latin(text: str) -> str:
             if char.isalpha():
                 skipped.append(char)
     if skipped:
-        logger.warning(f"kokoro cannot speak {''.join(skipped)[:40]!r}; it is left out")
+        logger.warning(f"the voice cannot speak {''.join(skipped)[:40]!r}; it is left out")
     return "".join(kept)
 
 
