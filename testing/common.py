@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from animacy.core.errors import AnimacyError, ToolError
+from animacy.core.pipeline.remote import RemoteError
 from animacy.core.provider import Settings
 from animacy.testing.addresses import addresses, default_addresses, leading_nowhere
 from animacy.testing.bench import Bench
@@ -21,6 +22,7 @@ UNKNOWN_KEY = "no_such_setting_xyz"
 NO_MODEL = "no-such-model-xyz"
 FAIL_SECONDS = 60.0
 """In which a failure must be told: whoever waits for a character has gone by then."""
+MAY_PASS = "raise an animacy.core.pipeline.remote.RemoteError, which is told while the conversation goes on"
 CYCLES = 2
 """A library may keep a thread for the process; one more for each product is a leak."""
 
@@ -111,7 +113,7 @@ async def tells_of_nobody_there(bench: Bench) -> str | None:
     given = {**default_addresses(bench.provider.settings), **bench.given}
     if not list(addresses(given)):
         raise NotJudgedError("no setting is the address of a server")
-    return await _failure(bench, leading_nowhere(given))
+    return await _failure(bench, leading_nowhere(given), may_pass=True)
 
 
 async def tells_of_wrong_key(bench: Bench) -> str | None:
@@ -145,10 +147,13 @@ BEFORE = (
 AFTER = (Rule("keeps secrets out of logs and errors", keeps_secrets),)
 
 
-async def _failure(bench: Bench, given: Mapping[str, Any]) -> str:
-    """What is told with settings that cannot work. Raises BrokenError when that is of no use to a user."""
+async def _failure(bench: Bench, given: Mapping[str, Any], *, may_pass: bool = False) -> str:
+    """What is told with settings that cannot work. Raises BrokenError when that is of no use to a user.
+
+    `may_pass`: a conversation that is under way goes on.
+    """
     try:
-        error = await asyncio.wait_for(_first_error(bench, given), FAIL_SECONDS)
+        error, at_work = await asyncio.wait_for(_first_error(bench, given), FAIL_SECONDS)
     except TimeoutError:
         raise BrokenError(f"nothing is told of it within {FAIL_SECONDS:.0f} s") from None
     if error is None:
@@ -161,10 +166,14 @@ async def _failure(bench: Bench, given: Mapping[str, Any]) -> str:
     assert isinstance(error, AnimacyError)
     spoken = isinstance(error, ToolError)  # goes to the model, which says it to the user
     expect(error.remedy or spoken, f"nothing says what to do: {told}\ngive the error a remedy")
+    if may_pass and at_work and bench.suite.conversing:
+        goes_on = isinstance(error, RemoteError) and not error.lasts
+        expect(goes_on, f"it ends the whole conversation: {told}\n{MAY_PASS}")
     return str(error)
 
 
-async def _first_error(bench: Bench, given: Mapping[str, Any]) -> BaseException | None:
+async def _first_error(bench: Bench, given: Mapping[str, Any]) -> tuple[BaseException | None, bool]:
+    """What goes wrong, and whether that was when it worked already."""
     product = None
     try:
         settings = bench.validated(given)
@@ -172,10 +181,10 @@ async def _first_error(bench: Bench, given: Mapping[str, Any]) -> BaseException 
         product = bench.make(settings)
         await bench.suite.load(bench, product)
         if bench.suite.use is not None:
-            return next(iter(await bench.suite.use(bench, product)), None)
+            return next(iter(await bench.suite.use(bench, product)), None), True
     except Exception as error:  # whatever is raised is judged
-        return error
+        return error, False
     finally:
         if product is not None:
             await bench.suite.close(bench, product)
-    return None
+    return None, False

@@ -130,7 +130,7 @@ async def _kept(bench: Bench) -> AsyncIterator[None]:
         bench.kept = product
     except Exception as error:  # a third party's code may fail in any way; the rule for loading has told of it
         bench.note(error)
-        bench.unloaded = "it does not load"
+        bench.unloaded = f"it does not load: {error}"
     try:
         yield
     finally:
@@ -155,18 +155,24 @@ async def _judged(bench: Bench, rule: Rule) -> Result:
 
 
 async def _verdict(bench: Bench, rule: Rule) -> tuple[Outcome, str]:
+    limit = asyncio.timeout(RULE_SECONDS)
     try:
-        return "passed", await asyncio.wait_for(rule.check(bench), RULE_SECONDS) or ""
+        async with limit:
+            return "passed", await rule.check(bench) or ""
     except NotJudgedError as reason:
         return "skipped", str(reason)
     except BrokenError as broken:
         return "failed", str(broken)
-    except TimeoutError:
-        return "failed", f"it was not done after {RULE_SECONDS:.0f} s"
     except AnimacyError as error:
         bench.note(error)
         return "failed", str(error)
-    except Exception as error:  # a third party's code may fail in any way
+    except asyncio.CancelledError:
+        if asyncio.current_task().cancelling():  # type: ignore[union-attr]  # a coroutine runs in a task
+            raise
+        return "failed", "it raised CancelledError, though nobody cancelled it"
+    except (Exception, SystemExit) as error:  # a third party's code may fail in any way
+        if limit.expired():
+            return "failed", f"it was not done after {RULE_SECONDS:.0f} s"
         bench.note(error)
         return "failed", f"{type(error).__name__}: {error}"
 

@@ -47,6 +47,7 @@ class Suite:
         use: gives it work; None where it has none without somebody at the other end.
         rules: what holds for this role, beyond what holds for all.
         kept: whether one product stays loaded beside those that are tried, as a server does.
+        conversing: whether `use` is part of a conversation, which must not end with a server that is away for a moment.
     """
 
     product: type | tuple[type, ...]
@@ -56,6 +57,7 @@ class Suite:
     rules: tuple[Rule, ...]
     use: Use | None = None
     kept: bool = True
+    conversing: bool = False
 
 
 def expect(condition: object, message: str) -> None:

@@ -112,7 +112,7 @@ class Renderer(Protocol):
         """Append speech (mono int16) to be spoken after what is queued.
 
         `visemes` is None when the voice gives no timings; the renderer then reads the mouth from the sound itself.
-        `sample_rate` equals the output's (the runner resamples).
+        `sample_rate` equals the output's (the runner resamples). The runner lets no more than a minute of speech wait.
         """
         ...
 

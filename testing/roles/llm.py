@@ -18,7 +18,7 @@ from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.llm_service import LLMService
 
 from animacy.testing.bench import Bench
-from animacy.testing.roles.services import close, load, passes_on
+from animacy.testing.roles.services import close, comes_back, load, passes_on
 from animacy.testing.rule import NotJudgedError, Rule, Suite, expect
 from animacy.testing.stage import Stage, on_stage
 
@@ -26,6 +26,8 @@ QUESTION = "What is a lighthouse for? Explain it in two or three sentences."
 STORY = "Tell me a long story about a lighthouse and its keeper."
 LAST = "What colour is the sea?"
 ANSWER_SECONDS = 60.0
+READ_SECONDS = 150.0
+"""For an answer to a long conversation, which a model on a slow machine has to read first."""
 STOP_SECONDS = 1.0
 """From an interruption to the last word: it would be spoken over the user."""
 LATER_SECONDS = 0.5
@@ -103,7 +105,8 @@ async def remembers(bench: Bench) -> str | None:
 async def _answer(stage: Stage, question: str, before: Sequence[dict[str, str]] = ()) -> str:
     """Ask, and wait for all of the answer."""
     await _ask(stage, question, before)
-    await _until(stage, lambda: stage.of(LLMFullResponseEndFrame), "no LLMFullResponseEndFrame")
+    seconds = READ_SECONDS if before else ANSWER_SECONDS
+    await _until(stage, lambda: stage.of(LLMFullResponseEndFrame), "no LLMFullResponseEndFrame", seconds)
     text = "".join(frame.text for frame in stage.of(LLMTextFrame))
     expect(text.strip(), f"the answer is empty{_told(stage)}")
     return text
@@ -114,9 +117,9 @@ async def _ask(stage: Stage, question: str, before: Sequence[dict[str, str]] = (
     await stage.send(LLMContextFrame(context))
 
 
-async def _until(stage: Stage, condition: Any, missing: str) -> None:
-    found = await stage.until(condition, ANSWER_SECONDS)
-    expect(found, f"{missing} within {ANSWER_SECONDS:.0f} s{_told(stage)}")
+async def _until(stage: Stage, condition: Any, missing: str, seconds: float = ANSWER_SECONDS) -> None:
+    found = await stage.until(condition, seconds)
+    expect(found, f"{missing} within {seconds:.0f} s{_told(stage)}")
 
 
 def _told(stage: Stage) -> str:
@@ -147,7 +150,9 @@ SUITE = Suite(
         Rule("streams its answer", streams),
         Rule("stops when it is interrupted", stops),
         Rule("survives a long conversation", remembers),
+        Rule("comes back after it was relieved", comes_back(lambda _, stage: _answer(stage, LAST))),
         Rule("ends when the user hangs up", hangs_up),
     ),
     use=_use,
+    conversing=True,
 )

@@ -18,8 +18,9 @@ from pipecat.frames.frames import (
 )
 from pipecat.services.stt_service import STTService
 
+from animacy.core.pipeline.frames import ForeseenTranscriptFrame
 from animacy.testing.bench import Bench
-from animacy.testing.roles.services import close, load, passes_on
+from animacy.testing.roles.services import close, comes_back, load, passes_on
 from animacy.testing.rule import NotJudgedError, Rule, Suite, expect
 from animacy.testing.sound import BYTES, microphone, silence, trimmed
 from animacy.testing.stage import Stage, on_stage
@@ -56,7 +57,10 @@ async def silent(bench: Bench) -> str | None:
         await _utter(stage, silence(SILENT_SECONDS, rate), rate)
         await stage.until(lambda: _texts(stage), SILENT_SECONDS)
         heard = _texts(stage)
-    return f"{_text(heard)!r} in silence that was taken for speech" if heard else None
+        told = any(not frame.text for frame in stage.of(ForeseenTranscriptFrame))
+    if heard:
+        return f"{_text(heard)!r} in silence that was taken for speech"
+    return None if told else NOT_TOLD
 
 
 async def hangs_up(bench: Bench) -> str | None:
@@ -94,6 +98,10 @@ async def forgets_silence(bench: Bench) -> str | None:
     return f"{grown / 1e6:.2f} MB more after {LONG_SECONDS:.0f} s of silence"
 
 
+NOT_TOLD = (
+    "silence that was taken for speech is not told with ForeseenTranscriptFrame(''):\n"
+    "in a recipe's list of services it counts as a failure"
+)
 NEVER_FINAL = (
     "no TranscriptionFrame has finalized=True, so every turn waits for a timeout\n"
     "set it on the last text of a stretch of speech"
@@ -155,7 +163,9 @@ SUITE = Suite(
         Rule("hears speech", hears),
         Rule("hears nothing in silence", silent),
         Rule("forgets silence", forgets_silence),
+        Rule("comes back after it was relieved", comes_back(_understood)),
         Rule("ends when the user hangs up", hangs_up),
     ),
     use=_use,
+    conversing=True,
 )

@@ -24,6 +24,19 @@ LONGEST_DESCRIPTION = 2000
 """Characters. The model reads it before every answer."""
 
 
+class _Listed:
+    """A source that has listed its tools already: it may have started a server for that."""
+
+    def __init__(self, tools: Sequence[Tool]) -> None:
+        self._tools = tools
+
+    async def load(self) -> Sequence[Tool]:
+        return self._tools
+
+    async def close(self) -> None:
+        pass
+
+
 @dataclass
 class Opened:
     """The loaded toolbox, and what a page would have got."""
@@ -125,7 +138,7 @@ async def _opened(bench: Bench, *, page: bool = True) -> AsyncIterator[Opened]:
     async def tell(kind: str, data: Mapping[str, Any]) -> None:
         told.append((kind, data))
 
-    toolbox = Toolbox([(bench.provider.name, bench.make())], tell=tell if page else no_client)
+    toolbox = Toolbox([(bench.provider.name, _Listed(bench.seen["tools"]))], tell=tell if page else no_client)
     try:
         await toolbox.load()
         yield Opened(toolbox, told)
@@ -171,7 +184,7 @@ def _wrong(tool: Tool) -> dict[str, Any] | None:
 
 
 async def _load(bench: Bench, product: Any) -> None:
-    await product.load()
+    bench.seen["tools"] = await product.load()
 
 
 async def _close(bench: Bench, product: Any) -> None:
@@ -179,7 +192,7 @@ async def _close(bench: Bench, product: Any) -> None:
 
 
 async def _use(bench: Bench, product: Any) -> Sequence[BaseException]:
-    toolbox = Toolbox([(bench.provider.name, product)], tell=no_client)
+    toolbox = Toolbox([(bench.provider.name, _Listed(bench.seen["tools"]))])
     await toolbox.load()
     if toolbox.problems:
         return toolbox.problems

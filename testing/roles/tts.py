@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -18,13 +19,14 @@ from pipecat.frames.frames import (
     TTSSpeakFrame,
     TTSStartedFrame,
     TTSStoppedFrame,
+    TTSTextFrame,
 )
 from pipecat.services.tts_service import TTSService
 
 from animacy.core.pipeline.frames import SpeechFrame
 from animacy.core.video.contract import VISEME_SHAPES, Viseme
 from animacy.testing.bench import Bench
-from animacy.testing.roles.services import close, load, passes_on
+from animacy.testing.roles.services import close, comes_back, load, passes_on
 from animacy.testing.rule import NotJudgedError, Rule, Suite, expect
 from animacy.testing.sound import BYTES
 from animacy.testing.stage import Stage, on_stage
@@ -34,7 +36,7 @@ BEGINNING = ("The lamp ", "is lit. ", "It is ")
 REST = ("seen ", "from afar.")
 STORY = "The keeper climbs the stairs every evening, lights the lamp, and waits until the morning comes. " * 3
 WORDLESS = "🙂"
-SPEAK_SECONDS = 60.0
+SPEAK_SECONDS = 30.0
 STOP_SECONDS = 1.5
 """From an interruption to the last sound."""
 LATER_SECONDS = 0.5
@@ -53,7 +55,7 @@ async def speaks(bench: Bench) -> str | None:
         stage.expect_no_errors()
         sounds = stage.of(TTSAudioRawFrame)
     order = [type(frame) for frame in stage.of(TTSStartedFrame, TTSAudioRawFrame, TTSStoppedFrame)]
-    bench.seen["sounds"] = sounds
+    bench.seen["speech"] = stage
     rate = bench.character.sample_rate
     wrong = [frame for frame in sounds if frame.sample_rate != rate]
     if wrong:
@@ -85,11 +87,19 @@ async def streams(bench: Bench) -> str | None:
     return f"{len(sounds)} frames in {times[-1] - times[0]:.2f} s"
 
 
+async def tells(bench: Bench) -> str | None:
+    """What was said is shown as it is heard, and remembered: of an answer that was cut, no more than that."""
+    said = [word for frame in _speech(bench).of(TTSTextFrame) for word in _words(frame.text)]
+    expect(said, "no TTSTextFrame comes, so nobody knows what was said")
+    expect(said == _words(SENTENCE), f"it says {SENTENCE!r}, and tells {' '.join(said)!r}")
+    return None
+
+
 async def moves_the_mouth(bench: Bench) -> str | None:
     """Mouth shapes that are wrong are worse than none: without any, the renderer reads the sound."""
     timed: list[Viseme] = []
     begin = 0.0
-    for frame in bench.seen.get("sounds", ()):
+    for frame in _speech(bench).of(TTSAudioRawFrame):
         if isinstance(frame, SpeechFrame):
             expect(all(v.start >= -1e-3 for v in frame.visemes), "a viseme begins before the frame that it came with")
             timed += [Viseme(v.shape, v.start + begin, v.end + begin) for v in frame.visemes]
@@ -151,8 +161,8 @@ async def _say(stage: Stage, text: str) -> None:
 
 async def _heard(stage: Stage) -> None:
     """Wait for the first sound."""
-    found = await stage.until(lambda: stage.of(TTSAudioRawFrame), SPEAK_SECONDS)
-    expect(found, f"no TTSAudioRawFrame within {SPEAK_SECONDS:.0f} s{_told(stage)}")
+    await stage.until(lambda: stage.of(TTSAudioRawFrame) or stage.errors, SPEAK_SECONDS)
+    expect(stage.of(TTSAudioRawFrame), f"no TTSAudioRawFrame within {SPEAK_SECONDS:.0f} s{_told(stage)}")
 
 
 async def _spoken(stage: Stage) -> None:
@@ -160,6 +170,23 @@ async def _spoken(stage: Stage) -> None:
     await _heard(stage)
     await stage.until(lambda: stage.of(TTSStoppedFrame), SPEAK_SECONDS)
     await stage.quiet(TTSAudioRawFrame)
+
+
+def _speech(bench: Bench) -> Stage:
+    """On which SENTENCE was spoken."""
+    stage: Stage | None = bench.seen.get("speech")
+    if stage is None:
+        raise NotJudgedError("nothing was spoken")
+    return stage
+
+
+async def _speaks_once(_: Bench, stage: Stage) -> None:
+    await _say(stage, SENTENCE)
+    await _heard(stage)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
 
 
 def _told(stage: Stage) -> str:
@@ -182,10 +209,13 @@ SUITE = Suite(
         Rule("passes on what is not its own", passes_on),
         Rule("speaks at the character's rate", speaks),
         Rule("speaks while the answer is written", streams),
+        Rule("tells what it says", tells),
         Rule("moves the mouth in time", moves_the_mouth),
         Rule("is not held up by what has no sound", says_nothing),
         Rule("stops when it is interrupted", stops),
+        Rule("comes back after it was relieved", comes_back(_speaks_once)),
         Rule("ends when the user hangs up", hangs_up),
     ),
     use=_use,
+    conversing=True,
 )

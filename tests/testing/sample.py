@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from pipecat.frames.frames import (
+    ErrorFrame,
     Frame,
     InputAudioRawFrame,
     LLMContextFrame,
@@ -20,6 +21,7 @@ from pipecat.frames.frames import (
     StartFrame,
     TranscriptionFrame,
     TTSAudioRawFrame,
+    TTSTextFrame,
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.services.llm_service import LLMService
@@ -71,7 +73,8 @@ class Service(FrameProcessor):
     chosen: Sampled
 
     async def load(self) -> None:
-        self.chosen.refuse()
+        if self.chosen.flaw != "gives up":
+            self.chosen.refuse()
         if self.chosen.flaw == "leaves a task":
             self.left = asyncio.create_task(asyncio.sleep(60), name="left behind")
 
@@ -132,6 +135,11 @@ class LLM(Service, LLMService):
             await self.push_frame(frame, direction)
             return
         await self.push_frame(LLMFullResponseStartFrame())
+        if self.chosen.flaw == "gives up":
+            try:
+                self.chosen.refuse()
+            except AnimacyError as error:
+                await self.push_error(str(error), exception=error)
         if self.chosen.flaw == "goes on":
             task = asyncio.create_task(self.write())
             self.writing.add(task)
@@ -159,9 +167,22 @@ class TTS(Service, TTSService):
     def __init__(self, chosen: Sampled, character: CharacterContext) -> None:
         settings = TTSSettings(model="sample", voice="sample", language=None)
         super().__init__(push_start_frame=True, push_stop_frames=True, stop_frame_timeout_s=1.0, settings=settings)
-        self.chosen = chosen
+        self.chosen, self.away = chosen, False
+
+    async def stand_by(self) -> None:
+        self.away = True
+
+    async def take_over(self) -> None:
+        self.away = self.chosen.flaw == "stays away"
+
+    async def push_frame(self, frame: Frame, direction: Any = FrameDirection.DOWNSTREAM) -> None:
+        if self.chosen.flaw != "mumbles" or not isinstance(frame, TTSTextFrame):
+            await super().push_frame(frame, direction)
 
     async def run_tts(self, text: str, context_id: str):
+        if self.away:
+            yield ErrorFrame("nobody is connected")
+            return
         rate = 16_000 if self.chosen.flaw == "wrong rate" else self.sample_rate
         moments = np.arange(rate // 5) / rate
         tone = (8000 * np.sin(2 * np.pi * 200 * moments)).astype("<i2").tobytes()
@@ -326,6 +347,8 @@ class Blocking:
 
 class Eyes(Blocking):
     def look(self, picture: Any, source: Any) -> Look:
+        if self.chosen.flaw == "quits":
+            raise SystemExit(3)
         if self.chosen.flaw == "divides by nothing" and not picture.std():
             raise ZeroDivisionError
         if self.chosen.flaw == "paints":

@@ -14,6 +14,7 @@ LOCAL = {
     ("stt", "whisper"): {},
     ("llm", "llama"): {"model": "smollm2-135m", "context_tokens": 512},
     ("tts", "kokoro"): {},
+    ("tts", "piper"): {},
     ("video", "portrait"): {},
     ("transport", "file"): {"input": "speech.flac", "output": "film.mp4"},
     ("transport", "web"): {"port": 0},

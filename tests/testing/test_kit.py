@@ -25,6 +25,7 @@ FLAWS = [
     ("vision", "leak", "keeps secrets out of logs and errors", r"a secret was told to others: error: the key \*\*\*"),
     ("vision", "no remedy", "tells of a wrong key", "nothing says what to do"),
     ("vision", "raw error", "tells of a wrong key", "KeyError"),
+    ("vision", "quits", "tells what is there", "SystemExit: 3"),
     ("vision", "mute", "tells what is there", "no summary"),
     ("vision", "paints", "tells what is there", "draws into the picture|cannot set WRITEABLE"),
     ("vision", "divides by nothing", "sees nothing where nothing is", "ZeroDivisionError"),
@@ -35,9 +36,12 @@ FLAWS = [
     ("stt", "keeps", "forgets silence", "it is all kept"),
     ("stt", "leaves a task", "lets go of everything", "task 'left behind'"),
     ("llm", "goes on", "stops when it is interrupted", r"words still come .* after an interruption"),
+    ("llm", "gives up", "tells of a server that is not there", "ends the whole conversation"),
     ("llm", "all at once", "streams its answer", "comes in one LLMTextFrame"),
     ("tts", "wrong rate", "speaks at the character's rate", "16000 Hz, asked for 24000"),
     ("tts", "silent", "speaks at the character's rate", "its speech is silence"),
+    ("tts", "mumbles", "tells what it says", "nobody knows what was said"),
+    ("tts", "stays away", "comes back after it was relieved", "no TTSAudioRawFrame"),
     ("video", "loses samples", "keeps every sample", "samples of turn 1 are lost"),
     ("video", "short of sound", "goes on when nobody speaks", "1 frames come with 999 samples"),
     ("video", "speaks on", "falls silent at an interruption", "still holds sound"),
@@ -62,6 +66,7 @@ FLAWS = [
 NEEDED = {
     "keeps secrets out of logs and errors": ["tells of a wrong key"],
     "streams its answer": ["answers"],
+    "tells what it says": ["speaks at the character's rate"],
 }
 """Rules that judge what happened while others were tried."""
 
