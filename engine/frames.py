@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -92,12 +93,13 @@ class FrameDecoder:
             return latent, frame.cpu()
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor, after: Mark) -> tuple[Decoding, Mark]:
+    def decode(self, latents: Tensor, after: Mark, given_up: Set[int] = frozenset()) -> tuple[Decoding, Mark]:
         """Enqueue the decoding of a chunk of the first sessions.
 
         Args:
             latents: (sessions, channels, chunk, h, w), on any device.
             after: when they are ready.
+            given_up: the sessions among them whose chunk shall leave no trace in later ones.
 
         Returns:
             (the pictures to come, when `latents` have been read and may be overwritten).
@@ -107,13 +109,33 @@ class FrameDecoder:
         with on(self.stream):
             self._latents[:sessions].copy_(latents, non_blocking=True)
             read = begin = self._clock.mark(self.stream)
+        kept = {session: self.state(session) for session in given_up}
         self._decode(sessions)
+        for session, state in kept.items():
+            self.set_state(session, state)
         with on(self.stream):
             frames = self._to_host(self._frames[:sessions])
             return Decoding(frames, begin, self._clock.mark(self.stream)), read
 
-    def tensors(self, session: int) -> dict[str, Tensor]:
-        """Views of all that the next pictures of a session depend on beside its latents."""
+    @torch.inference_mode()
+    def move(self, session: int, place: int) -> None:
+        """Let a session be where another was."""
+        self.set_state(place, self._tensors(session))
+
+    @torch.inference_mode()
+    def state(self, session: int) -> dict[str, Tensor]:
+        """All that the next pictures of a session depend on beside its latents, copied."""
+        with on(self.stream):
+            return {name: past.clone() for name, past in self._tensors(session).items()}
+
+    @torch.inference_mode()
+    def set_state(self, session: int, state: Mapping[str, Tensor]) -> None:
+        """Go on where `state` was called."""
+        with on(self.stream):
+            for name, past in self._tensors(session).items():
+                past.copy_(state[name])
+
+    def _tensors(self, session: int) -> dict[str, Tensor]:
         return {name: past[session] for name, past in self._features.tensors().items()}
 
     def _to_host(self, frames: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ def test_an_interruption_gives_up_the_chunk_of_one_session_only(tiny):
     single = Stream(TINY, *tiny, **SIZE, seed=1)
     single.start(picture(64, 64, 1))
     single.step()
-    single._sessions._prepare()
+    single._sessions._denoiser.draw(1)
     assert differ(engine.step().wait()[0], single.step()) <= 1
 
 

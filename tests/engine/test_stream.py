@@ -121,7 +121,9 @@ def test_any_length_in_the_same_memory(any_stream):
 
     def places():
         sessions = stream._sessions
-        tensors = [*sessions._tensors(0).values(), sessions._denoiser.noise, sessions._denoiser.latents]
+        parts = sessions._denoiser, sessions._decoder
+        tensors = [tensor for part in parts for tensor in part._tensors(0).values()]
+        tensors += [sessions._denoiser.noise, sessions._denoiser.latents]
         return [(tensor.data_ptr(), tensor.shape) for tensor in tensors]
 
     before, size = places(), state_size(stream)

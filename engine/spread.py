@@ -1,0 +1,36 @@
+"""Over which GPUs an engine is spread: the one table. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from animacy.engine.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How many GPUs share the transformer, and how many others the decoder; 0 decodes on the transformer's first."""
+
+    dit: int
+    vae: int
+
+    @property
+    def gpus(self) -> int:
+        """All of them."""
+        return self.dit + self.vae
+
+
+SPREADS = {spread.gpus: spread for spread in (Spread(1, 0), Spread(1, 1), Spread(2, 1), Spread(3, 1))}
+"""By the number of GPUs: first the transformer's, then the decoder's.
+
+The decoder goes first, since it runs beside the transformer; what is more speeds up the transformer.
+"""
+
+
+def spread(gpus: int) -> Spread:
+    """How `gpus` GPUs are used; raises EngineError where it is not known."""
+    if gpus not in SPREADS:
+        raise EngineError(
+            f"an engine cannot be spread over {gpus} GPUs", f"take {' or '.join(map(str, SPREADS))} of them"
+        )
+    return SPREADS[gpus]
