@@ -66,7 +66,12 @@ def empty_dit(
     """
     with torch.device("meta"):
         model = VideoDiT(config, ranks).cast(dtype)
-    return _for_inference(model.to_empty(device=device))
+        # `to_empty` would import PyTorch's compiler first, which takes seconds.
+        empty = {
+            name: torch.empty(one.shape, dtype=one.dtype, device=device) for name, one in model.named_parameters()
+        }
+    model.load_state_dict(empty, assign=True)
+    return _for_inference(model)
 
 
 def empty_vae(config: VAEConfig, device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16) -> VideoVAE:

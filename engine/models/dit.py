@@ -68,6 +68,12 @@ class AudioProjection(nn.Module):
         return self.norm(tokens.unflatten(-1, (self.config.tokens, -1)))
 
 
+def _modulation(count: int, dim: int) -> Tensor:
+    """Of variance 1 / dim as Wan's, but uniform: a normal one imports PyTorch's compiler on the meta device."""
+    limit = (3 / dim) ** 0.5
+    return torch.empty(1, count, dim).uniform_(-limit, limit)
+
+
 Owed = tuple[Tensor, Tensor]
 """What a block leaves to be added to the residual stream, and its gate: the next norm adds it in the same pass."""
 
@@ -108,7 +114,7 @@ class Block(nn.Module):
         audio = config.audio if config.audio is not None and index in config.audio.blocks else None
         affine = config.cross_attn_norm
         self.eps = eps
-        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+        self.modulation = nn.Parameter(_modulation(6, dim))
         self.self_attn = SelfAttention(dim, heads, eps, ranks)
         if config.text_dim is not None:
             self.cross_norm = nn.LayerNorm(dim, eps) if affine else None
@@ -175,7 +181,7 @@ class Head(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.eps = config.eps
-        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+        self.modulation = nn.Parameter(_modulation(2, config.dim))
         self.head = nn.Linear(config.dim, prod(config.patch_size) * config.out_channels)
 
     def forward(self, x: Tensor, owed: Owed | None, time: TimeEmbedding) -> Tensor:
