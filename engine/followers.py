@@ -57,6 +57,7 @@ class Followers:
         self._processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
         self._names: list[str] = []
+        self._folder: Path | None = None
         self._closing = False
 
     @classmethod
@@ -90,37 +91,39 @@ class Followers:
             process.join()
         if dist.is_initialized():
             dist.destroy_process_group()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self, shared: Shared) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="animacy-ranks-"))  # which only this user may open
+        # Where they meet, now and at the first exchange of each kind; only this user may open it.
+        self._folder = Path(tempfile.mkdtemp(prefix="animacy-ranks-"))
         context = multiprocessing.get_context("spawn")
-        try:
-            for rank, device in list(enumerate(shared.devices.dit))[1:]:
-                mine, theirs = context.Pipe()
-                process = context.Process(target=_run, args=(shared, rank, folder, theirs), daemon=True)
-                process.start()
-                theirs.close()
-                self._processes.append(process)
-                self._connections.append(mine)
-                self._names.append(f"part {rank + 1} of the transformer, on {device},")
-            threading.Thread(target=self._watch, name="engine followers", daemon=True).start()
-            alone = Team(lost=self.lost, connections=self._connections)
-            with alone.together():
-                for connection in self._connections:
-                    connection.recv_bytes()
-                ranks = _join(shared, 0, folder)
-            self.dit = Team(ranks, self._connections, self.lost)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        for rank, device in list(enumerate(shared.devices.dit))[1:]:
+            mine, theirs = context.Pipe()
+            process = context.Process(target=_run, args=(shared, rank, self._folder, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+            self._connections.append(mine)
+            self._names.append(f"part {rank + 1} of the transformer, on {device},")
+        threading.Thread(target=self._watch, name="engine followers", daemon=True).start()
+        with Team(lost=self.lost, connections=self._connections).together():
+            for connection in self._connections:
+                connection.recv_bytes()  # it is there: whoever is not would be waited for without end
+            ranks = _join(shared, 0, self._folder)
+        self.dit = Team(ranks, self._connections, self.lost)
 
     def _watch(self) -> None:
         """When one has ended nobody can go on: say which, end the others, and what waits for them on this GPU."""
-        wait([process.sentinel for process in self._processes])
+        ended = wait([process.sentinel for process in self._processes])
         if self._closing:
             return
-        # Others may have failed because one was killed.
-        codes = [process.exitcode for process in self._processes]
-        code, index = min((code, index) for index, code in enumerate(codes) if code is not None)
+        codes = []
+        for index, process in enumerate(self._processes):
+            if process.sentinel in ended:
+                process.join()
+                codes.append((process.exitcode or 0, index))
+        code, index = min(codes)  # others may have failed because one was killed
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else "failed"
         with contextlib.suppress(EOFError, OSError):
             while self._connections[index].poll():
@@ -128,6 +131,7 @@ class Followers:
         self.lost.set_exception(EngineError(f"{self._names[index]} {how}", "start the engine again"))
         for process in self._processes:
             process.kill()
+            process.join()
         group = self.dit.ranks.group
         if group is not None and dist.get_backend(group) == "nccl":
             group.abort()
@@ -144,7 +148,7 @@ def _join(shared: Shared, rank: int, folder: Path) -> Ranks:
 def _run(shared: Shared, rank: int, folder: Path, connection: Connection) -> None:
     """A follower's life, in its own process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal: the first one decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(folder,), daemon=True).start()
     device = shared.devices.dit[rank]
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -162,9 +166,10 @@ def _run(shared: Shared, rank: int, folder: Path, connection: Connection) -> Non
     os._exit(0)  # at once: the others may be gone, and what exchanges with them would wait for them
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: Path) -> None:
     """However the engine's process ends, and whatever this one waits for."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    shutil.rmtree(folder, ignore_errors=True)  # left behind by one that was killed
     os._exit(1)

@@ -9,7 +9,7 @@ from animacy.engine.config import Commit
 from animacy.engine.errors import EngineError
 from animacy.engine.sessions import Sessions
 from animacy.engine.stream import Stream
-from tests.engine.helpers import TINY, make, picture, with_stream
+from tests.engine.helpers import TINY, Between, make, picture, with_stream
 
 SIZE = {"height": 64, "width": 64}
 
@@ -71,25 +71,6 @@ def test_fp8_keys_and_values_change_little(tiny):
     rounded = alone(with_stream(TINY, fp8_cache=True), tiny, 1, 6)[-1]
     error = (exact.float() - rounded.float()).square().mean().sqrt()
     assert 0 < error < 0.2 * exact.float().std()
-
-
-class Between(torch.nn.Module):
-    """Calls something in the middle of an iteration, as another thread would."""
-
-    def __init__(self, dit):
-        super().__init__()
-        self.dit = dit
-        self.call = lambda: None
-
-    def __getattr__(self, name):
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("dit"), name)
-
-    def forward(self, *arguments):
-        self.call()
-        return self.dit(*arguments)
 
 
 def test_an_interruption_gives_up_the_chunk_of_one_session_only(tiny):

@@ -1,0 +1,228 @@
+"""A transformer that several processes share draws what it draws in one, and what becomes of them when one ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from animacy.engine.client import EngineClient
+from animacy.engine.config import Commit
+from animacy.engine.errors import EngineError
+from animacy.engine.followers import Followers, Shared
+from animacy.engine.layouts import Layout
+from animacy.engine.loading import Devices, load_models
+from animacy.engine.models import VideoDiT
+from animacy.engine.process import EngineProcess
+from animacy.engine.ranks import ALONE, Ranks
+from animacy.engine.serve import EngineOptions
+from animacy.engine.sessions import Sessions
+from animacy.engine.shards import shards
+from animacy.engine.weights import export, load_tensors, random_
+from tests.engine.helpers import TINY, Between, picture, relative, with_stream
+
+CPU = torch.device("cpu")
+CAPACITY = 3
+SIX_HEADS = replace(TINY, dit=replace(TINY.dit, num_heads=6, ffn_dim=96))
+# So few positions that the ring is turned back within a test.
+CLEAN = replace(SIX_HEADS, dit=replace(SIX_HEADS.dit, max_position=10))
+ALIGNED = with_stream(CLEAN, commit=Commit.ALIGNED)
+
+
+@contextlib.contextmanager
+def engine(preset, ranks):
+    """Sessions of a preset whose transformer so many processes share."""
+    devices = Devices((CPU,) * ranks, (CPU,))
+    followers = Followers.start(Shared(preset, None, devices, 64, 64, CAPACITY))
+    dit, vae = load_models(preset, None, devices, followers.dit.ranks)
+    sessions = Sessions(preset, Between(dit), vae, 64, 64, CAPACITY, followers)
+    try:
+        yield sessions
+    finally:
+        sessions.close()
+
+
+@pytest.fixture(scope="module", params=[(CLEAN, 3), (ALIGNED, 2)], ids=["3 ranks", "2 ranks, aligned"])
+def engines(request):
+    """One whose transformer is shared, and one that has it alone; nobody is on them."""
+    preset, ranks = request.param
+    with engine(preset, ranks) as shared, engine(preset, 1) as alone:
+        yield shared, alone
+
+
+@pytest.fixture
+def both(engines):
+    yield engines
+    for one in engines:
+        for session in one.live:
+            one.release(session)
+
+
+def speech(seed):
+    audio = TINY.dit.audio
+    return torch.randn(1, audio.window, audio.feature_dim, generator=torch.Generator().manual_seed(seed))
+
+
+def admit(engine, seed, prompted=False):
+    words = torch.randn(4, TINY.dit.text_dim, generator=torch.Generator().manual_seed(seed)) if prompted else None
+    return engine.admit(picture(64, 64, seed), words, seed)[0]
+
+
+def step(engine, heard):
+    """Latents and frames of an iteration in which some sessions hear something, by place."""
+    live = engine.live
+    pending = engine.step({live[place]: speech(seed) for place, seed in heard.items()})
+    frames = pending.wait()
+    return engine._denoiser.latents[: len(live)].clone(), [frames[session] for session in live]
+
+
+def assert_same(mine, expected):
+    assert relative(mine[0], expected[0]) <= 1e-4
+    for a, b in zip(mine[1], expected[1], strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or (a.int() - b.int()).abs().max() <= 1
+
+
+def test_sessions_that_come_and_go_draw_what_they_do_in_one_process(both):
+    for iteration in range(14):
+        for one in both:
+            if iteration == 8:
+                one.release(one.live[0])
+            if iteration in (0, 3, 10):
+                admit(one, iteration, prompted=iteration == 3)
+        heard = {place: iteration + place for place in range(len(both[0].live)) if (iteration + place) % 3}
+        assert_same(*(step(one, heard) for one in both))
+
+
+def test_what_is_given_up_leaves_no_trace_on_any_rank(both):
+    for one in both:
+        for seed in (1, 2):
+            admit(one, seed)
+        between = one._denoiser._dit
+        between.call = lambda one=one: one.interrupt(one.live[0])
+    assert_same(*(step(one, {0: 1}) for one in both))
+    for one in both:
+        one._denoiser._dit.call = lambda: None
+    for iteration in range(3):
+        assert_same(*(step(one, {1: iteration}) for one in both))
+
+
+def test_a_session_moves_between_engines_of_different_ranks(both):
+    for here, there in (both, both[::-1]):
+        admit(here, 1, prompted=True)
+        for iteration in range(6):
+            step(here, {0: iteration})
+        admit(there, 2)
+        there.load_state_dict(there.live[0], here.state_dict(here.live[0]))
+        assert_same(step(there, {0: 3}), step(here, {0: 3}))
+        for one in both:
+            one.release(one.live[0])
+
+
+def test_what_is_refused_leaves_all_ranks_in_step(both):
+    for one in both:
+        admit(one, 1)
+        with pytest.raises(EngineError, match="at most 6 fit"):
+            one.admit(picture(64, 64), torch.zeros(9, TINY.dit.text_dim))
+    assert_same(*(step(one, {0: 1}) for one in both))
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_parts_of_the_ranks_are_the_whole(layout, size):
+    whole = random_(VideoDiT(SIX_HEADS.dit), 1)
+    parts = [VideoDiT(SIX_HEADS.dit, Ranks(rank, size)) for rank in range(size)]
+    for rank, part in enumerate(parts):
+        assert load_tensors(part, export(whole, layout)).complete
+        drawn = random_(VideoDiT(SIX_HEADS.dit, Ranks(rank, size)), 1)
+        assert all(torch.equal(a, b) for a, b in zip(part.parameters(), drawn.parameters(), strict=True))
+    for name, expected in whole.named_parameters():
+        shard, mine = shards(parts[0])[name], [part.get_parameter(name) for part in parts]
+        if shard.once:
+            assert torch.equal(sum(mine), expected)
+        elif shard.axis is None:
+            assert all(torch.equal(one, expected) for one in mine)
+        else:
+            rows = zip(*(one.chunk(shard.fused) for one in mine), strict=True)
+            assert torch.equal(torch.cat([torch.cat(row, shard.axis) for row in rows]), expected)
+    bulk = sum(parameter.numel() for parameter in whole.blocks.parameters() if parameter.dim() == 2)
+    share = sum(parameter.numel() for parameter in parts[0].blocks.parameters() if parameter.dim() == 2)
+    assert share * size == bulk
+
+
+def test_heads_that_do_not_divide_are_refused_before_anything_starts():
+    with pytest.raises(EngineError, match="2 heads of the transformer do not divide by 3 GPUs"):
+        EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 4))
+    with pytest.raises(EngineError, match="cannot be spread over 9 GPUs"):
+        EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 9))
+
+
+def children(pid):
+    """Processes that an engine process started to share its transformer."""
+    found = [child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return [int(child) for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def assert_ended(pids):
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_an_iteration_that_loses_a_process_says_which(both):
+    """The last of these tests: the engine is of no use afterwards."""
+    shared, _ = both
+    admit(shared, 1)
+    pids = children(os.getpid())
+    shared._denoiser._dit.call = lambda: os.kill(pids[-1], signal.SIGKILL)
+    which = f"part {len(pids) + 1} of the transformer, on cpu, was killed by SIGKILL"
+    for _ in range(2):
+        with pytest.raises(EngineError, match=which):
+            step(shared, {0: 1})
+    assert_ended(pids)
+
+
+@contextlib.asynccontextmanager
+async def calling():
+    """An engine over two processes, a client of it, and the number of the second process."""
+    process = EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 3))
+    try:
+        await asyncio.to_thread(process.start)
+        client = await EngineClient.connect(process.address)
+        (follower,) = children(process.pid)
+        yield process, client, follower
+        await client.close()
+    finally:
+        process.close()
+
+
+async def test_an_engine_that_loses_a_process_tells_its_callers_and_ends():
+    async with calling() as (engine, client, follower):
+        session = await client.admit(picture(64, 64).numpy(), 24_000)
+        assert (await session.request(None)).shape == (4, 64, 64, 3)
+        os.kill(follower, signal.SIGKILL)
+        with pytest.raises(EngineError, match="part 2 of the transformer, on cpu, was killed by SIGKILL"):
+            async with asyncio.timeout(20):
+                while await client.health():
+                    pass  # asked again and again
+        assert "exit code 1\n  | part 2 of the transformer, on cpu" in str(engine.ended())
+        assert engine.pid is None
+
+
+async def test_the_others_end_with_an_engine_that_is_killed():
+    async with calling() as (engine, _, follower):
+        os.kill(engine.pid, signal.SIGKILL)
+        assert_ended([follower])
+
+
+def test_one_process_has_all_of_it_and_exchanges_nothing():
+    x = torch.ones(2, 3)
+    assert ALONE.all_reduce(x) is x and ALONE.all_gather(x, 0) is x and torch.equal(ALONE.part(x, 1), x)
