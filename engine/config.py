@@ -92,13 +92,12 @@ class DiTConfig:
 
     def check_split(self, ranks: int) -> None:
         """Raises EngineError where `ranks` GPUs cannot share the transformer: each has as many whole heads."""
-        for what, count in (("heads", self.num_heads), ("hidden channels", self.ffn_dim)):
-            if count % ranks:
-                fitting = [str(n) for n in range(1, ranks) if self.num_heads % n == self.ffn_dim % n == 0]
-                raise EngineError(
-                    f"{count} {what} of the transformer do not divide by {ranks} GPUs",
-                    f"let it have {' or '.join(fitting)} of them",
-                )
+        if self.num_heads % ranks:
+            fitting = [str(n) for n in range(1, ranks) if self.num_heads % n == 0]
+            raise EngineError(
+                f"{self.num_heads} heads of the transformer do not divide by {ranks} GPUs",
+                f"let it have {' or '.join(fitting)} of them",
+            )
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of tokens in a latent frame of `height` x `width`."""

@@ -47,14 +47,14 @@ class Shared:
 class Followers:
     """The processes beside this one; none where an engine has one GPU, or a second one for its decoder.
 
-    `dit` are those who share the transformer with this process, and `lost` gets the error when one has ended. Use
-    `start` to make them; they end with `close`, and with this process, however that ends.
+    `dit` are those who share the transformer with this process, `processes` is all of them, and `lost` gets the error
+    when one has ended. Use `start` to make them; they end with `close`, and with this process, however that ends.
     """
 
     def __init__(self) -> None:
         self.dit = NOBODY
         self.lost: Future[None] = Future()
-        self._processes: list[BaseProcess] = []
+        self.processes: list[BaseProcess] = []
         self._connections: list[Connection] = []
         self._names: list[str] = []
         self._folder: Path | None = None
@@ -80,12 +80,12 @@ class Followers:
 
     def close(self) -> None:
         """Stop them and wait for their end. May be called twice."""
-        if not self._processes or self._closing:
+        if not self.processes or self._closing:
             return
         self._closing = True
         for connection in self._connections:
             connection.close()
-        for process in self._processes:
+        for process in self.processes:
             process.join(_SECONDS_TO_STOP)
             process.kill()
             process.join()
@@ -103,7 +103,7 @@ class Followers:
             process = context.Process(target=_run, args=(shared, rank, self._folder, theirs), daemon=True)
             process.start()
             theirs.close()
-            self._processes.append(process)
+            self.processes.append(process)
             self._connections.append(mine)
             self._names.append(f"part {rank + 1} of the transformer, on {device},")
         threading.Thread(target=self._watch, name="engine followers", daemon=True).start()
@@ -115,11 +115,11 @@ class Followers:
 
     def _watch(self) -> None:
         """When one has ended nobody can go on: say which, end the others, and what waits for them on this GPU."""
-        ended = wait([process.sentinel for process in self._processes])
+        ended = wait([process.sentinel for process in self.processes])
         if self._closing:
             return
         codes = []
-        for index, process in enumerate(self._processes):
+        for index, process in enumerate(self.processes):
             if process.sentinel in ended:
                 process.join()
                 codes.append((process.exitcode or 0, index))
@@ -129,7 +129,7 @@ class Followers:
             while self._connections[index].poll():
                 how = self._connections[index].recv_bytes().decode() or how
         self.lost.set_exception(EngineError(f"{self._names[index]} {how}", "start the engine again"))
-        for process in self._processes:
+        for process in self.processes:
             process.kill()
             process.join()
         group = self.dit.ranks.group

@@ -41,12 +41,17 @@ class Devices:
 
         Raises EngineError for what is not there, or cannot be used together.
         """
-        wanted = spread(len(names))
-        found = tuple(_device(name) for name in names)
+        found = [_device(name) for name in names]
         gpus = [device for device in found if device.type == "cuda"]
         if len(found) > 2 and (len(gpus) not in (0, len(found)) or len(set(gpus)) < len(gpus)):
             raise EngineError(f"{', '.join(names)} cannot share an engine", "name different GPUs")
-        return cls(found[: wanted.dit], found[wanted.dit :] or found[:1])
+        return cls.of(found)
+
+    @classmethod
+    def of(cls, devices: Sequence[torch.device]) -> Devices:
+        """As `parse`, for devices that are there."""
+        count = spread(len(devices)).dit
+        return cls(tuple(devices[:count]), tuple(devices[count:] or devices[:1]))
 
     @property
     def gpus(self) -> int:

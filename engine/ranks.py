@@ -6,10 +6,14 @@ Collectives work on the tensors of the present stream without the host waiting, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+_UNIT = 128
+"""Channels: a tile of a matrix product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,19 @@ class Ranks:
         return torch.cat(parts, dim=axis).view(x.dtype)
 
     def part(self, x: Tensor, axis: int) -> Tensor:
-        """This rank's part of `x`, which `all_gather` would put together; a view."""
-        return x.chunk(self.size, dim=axis)[self.rank]
+        """This rank's part of `x`; a view."""
+        return x.split(self.widths(x.shape[axis]), dim=axis)[self.rank]
+
+    def widths(self, width: int) -> list[int]:
+        """How wide each rank's part of `width` channels is: as wide as the others', or nearly so.
+
+        What does not divide, as 14336 hidden channels by 3, is cut where matrix products like it.
+        """
+        if width % self.size == 0:
+            return [width // self.size] * self.size
+        unit = gcd(width, _UNIT)
+        whole, rest = divmod(width // unit, self.size)
+        return [unit * (whole + (rank < rest)) for rank in range(self.size)]
 
 
 ALONE = Ranks()

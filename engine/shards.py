@@ -24,17 +24,21 @@ _FUSED = re.compile(r"\.(qkv|kv)\.")
 class Shard:
     """How a parameter is shared: split along `axis`, or all of it on every rank, or `once` and zeros on the others.
 
-    `fused` parameters hold so many projections one after the other, each of which is split.
+    `fused` parameters hold so many projections one after the other, each of which is split. `width` is the size of the
+    whole along `axis`, where it is not that of all parts together if they were all alike.
     """
 
     ranks: Ranks
     axis: int | None = None
     fused: int = 1
     once: bool = False
+    width: int | None = None
 
     def whole(self, shape: torch.Size) -> torch.Size:
         """The shape that all ranks' parts of shape `shape` have together."""
-        return torch.Size(n * self.ranks.size if axis == self.axis else n for axis, n in enumerate(shape))
+        return torch.Size(
+            (self.width or n * self.ranks.size) if axis == self.axis else n for axis, n in enumerate(shape)
+        )
 
     def take(self, whole: Tensor) -> Tensor:
         """This rank's part of a whole parameter, or of one of the projections that it holds if they come one by one."""
@@ -49,16 +53,16 @@ class Shard:
 
 def shards(model: nn.Module) -> dict[str, Shard]:
     """How each parameter of a network is shared, by name."""
-    ranks = model.ranks if isinstance(model, VideoDiT) else ALONE
-    return {name: _shard(name, ranks) for name, _ in model.named_parameters()}
+    if not isinstance(model, VideoDiT) or model.ranks.size == 1:
+        return {name: Shard(ALONE) for name, _ in model.named_parameters()}
+    return {name: _shard(name, model) for name, _ in model.named_parameters()}
 
 
-def _shard(name: str, ranks: Ranks) -> Shard:
-    if ranks.size == 1:
-        return Shard(ranks)
+def _shard(name: str, model: VideoDiT) -> Shard:
+    ranks, width = model.ranks, model.config.ffn_dim if ".ffn." in name else None
     if _BY_OUTPUT.search(name):
         fused = _FUSED.search(name)
-        return Shard(ranks, axis=0, fused=1 if fused is None else len(fused[1]))
+        return Shard(ranks, axis=0, fused=1 if fused is None else len(fused[1]), width=width)
     if _BY_INPUT.search(name):
-        return Shard(ranks, once=True) if name.endswith("bias") else Shard(ranks, axis=1)
+        return Shard(ranks, once=True) if name.endswith("bias") else Shard(ranks, axis=1, width=width)
     return Shard(ranks)

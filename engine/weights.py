@@ -67,9 +67,7 @@ def empty_dit(
     with torch.device("meta"):
         model = VideoDiT(config, ranks).cast(dtype)
         # `to_empty` would import PyTorch's compiler first, which takes seconds.
-        empty = {
-            name: torch.empty(one.shape, dtype=one.dtype, device=device) for name, one in model.named_parameters()
-        }
+        empty = {name: torch.empty(one.shape, dtype=one.dtype, device=device) for name, one in model.named_parameters()}
     model.load_state_dict(empty, assign=True)
     return _for_inference(model)
 

@@ -92,7 +92,7 @@ class FeedForward(nn.Sequential):
     """
 
     def __init__(self, dim: int, hidden: int, ranks: Ranks) -> None:
-        mine = hidden // ranks.size
+        mine = ranks.widths(hidden)[ranks.rank]
         super().__init__(nn.Linear(dim, mine), nn.Identity(), nn.Linear(mine, dim))
         self.ranks = ranks
 
@@ -197,7 +197,7 @@ class VideoDiT(nn.Module):
     are split, all else is on each of them, and each calls everything with the same arguments at the same time.
 
     Raises:
-        EngineError: heads or hidden channels do not divide by the ranks.
+        EngineError: the heads do not divide by the ranks.
     """
 
     def __init__(self, config: DiTConfig, ranks: Ranks = ALONE) -> None:

@@ -72,15 +72,31 @@ def test_float32_takes_twice_the_cache_of_bfloat16():
 
 
 def test_a_decoder_on_its_own_gpu_is_counted_there():
-    together, apart = plan(TINY), plan(TINY, vae_device_separate=True)
+    together, apart = plan(TINY), plan(TINY, gpus=2)
     assert apart.bytes_on(0) + apart.bytes_on(1) == together.bytes_on(0)
     assert {item.name for item in apart.items if item.device == 1} == {
         "autoencoder weights",
         "feature cache of the decoder",
         "activations of the decoder",
     }
-    with pytest.raises(EngineError, match="for 2 GPUs, there are 1"):
-        apart.check([10 * GIB])
+    apart.check({1: apart.bytes_on(1)})
+    with pytest.raises(EngineError, match="GPU 0 needs"):
+        apart.check({0: apart.bytes_on(0) - 1, 1: 10 * GIB})
+
+
+@pytest.mark.parametrize("gpus", [3, 4])
+def test_those_who_share_the_transformer_have_a_part_of_its_weights_and_heads(gpus):
+    preset = PRESETS["wan22-5b"]
+    one, shared = plan(preset, gpus=2), plan(preset, gpus=gpus)
+    whole = {item.name: item.bytes for item in one.items if item.device == 0}
+    parts = [{item.name: item.bytes for item in shared.items if item.device == gpu} for gpu in range(gpus - 1)]
+    assert all(part == parts[0] for part in parts)
+    for name in ("keys and values of the video", "keys and values of prompts", "keys and values of speech"):
+        assert parts[0][name] * (gpus - 1) == whole[name]
+    assert 1 < parts[0]["transformer weights"] * (gpus - 1) / whole["transformer weights"] < 1.1
+    assert shared.bytes_on(gpus - 1) == one.bytes_on(1)
+    with pytest.raises(EngineError, match="let more GPUs share" if gpus == 3 else "smaller size"):
+        shared.check(GIB)
 
 
 def test_what_does_not_fit_is_refused_with_what_would_help():
@@ -104,7 +120,13 @@ def test_weights_alone_too_large_give_no_number_of_sessions():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"dtype": "int8"}, "choose one of bf16"), ({"sessions": 0}, "1 or more"), ({"height": 65}, "multiples of")],
+    [
+        ({"dtype": "int8"}, "choose one of bf16"),
+        ({"sessions": 0}, "1 or more"),
+        ({"height": 65}, "multiples of"),
+        ({"gpus": 9}, "1 or 2 or 3 or 4"),
+        ({"gpus": 4}, "let it have 1 or 2 of them"),
+    ],
     ids=str,
 )
 def test_what_cannot_be_planned(options, message):
