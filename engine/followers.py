@@ -58,6 +58,7 @@ class Followers:
         self._connections: list[Connection] = []
         self._names: list[str] = []
         self._folder: Path | None = None
+        self._watching: threading.Thread | None = None
         self._closing = False
 
     @classmethod
@@ -89,6 +90,8 @@ class Followers:
             process.join(_SECONDS_TO_STOP)
             process.kill()
             process.join()
+        if self._watching is not None:
+            self._watching.join()
         if dist.is_initialized():
             dist.destroy_process_group()
         if self._folder is not None:
@@ -106,7 +109,8 @@ class Followers:
             self.processes.append(process)
             self._connections.append(mine)
             self._names.append(f"part {rank + 1} of the transformer, on {device},")
-        threading.Thread(target=self._watch, name="engine followers", daemon=True).start()
+        self._watching = threading.Thread(target=self._watch, name="engine followers", daemon=True)
+        self._watching.start()
         with Team(lost=self.lost, connections=self._connections).together():
             for connection in self._connections:
                 connection.recv_bytes()  # it is there: whoever is not would be waited for without end
@@ -131,16 +135,19 @@ class Followers:
         self.lost.set_exception(EngineError(f"{self._names[index]} {how}", "start the engine again"))
         for process in self.processes:
             process.kill()
-            process.join()
         group = self.dit.ranks.group
         if group is not None and dist.get_backend(group) == "nccl":
-            group.abort()
+            group.abort()  # kernels that wait for a dead GPU end
+        for process in self.processes:
+            process.join()
 
 
 def _join(shared: Shared, rank: int, folder: Path) -> Ranks:
     """Meet the others."""
     size = len(shared.devices.dit)
     backend = "nccl" if shared.devices.dit[0].type == "cuda" else "gloo"
+    # PyTorch would end this process when another one is lost, before it can say which: `Followers` sees to that.
+    os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0")
     dist.init_process_group(backend, store=dist.FileStore(str(folder / "store"), size), rank=rank, world_size=size)
     return Ranks(rank, size, dist.group.WORLD)
 
