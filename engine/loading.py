@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +54,11 @@ class Devices:
         return cls(tuple(devices[:count]), tuple(devices[count:] or devices[:1]))
 
     @property
+    def own(self) -> dict[int, torch.device]:
+        """Those of the engine's process, by their numbers in the plan."""
+        return {0: self.dit[0], self.gpus - len(self.vae): self.vae[0]}
+
+    @property
     def gpus(self) -> int:
         """How many there are in the plan."""
         apart = self.vae[0].type == "cuda" and self.vae[0] != self.dit[0]
@@ -61,21 +66,19 @@ class Devices:
 
     def memory(self) -> dict[str, dict[str, int]]:
         """Bytes in use by this process on its devices, the most there were, and all that the device has."""
-        return {str(device): _memory(device) for device in (self.dit[0], self.vae[0])}
+        return {str(device): _memory(device) for device in self.own.values()}
 
 
-def check_memory(preset: Preset, height: int, width: int, sessions: int, devices: Devices, rank: int = 0) -> None:
+def check_memory(
+    preset: Preset, height: int, width: int, sessions: int, devices: Devices, mine: Mapping[int, torch.device]
+) -> None:
     """Refuse before anything is loaded what will not fit a GPU's free memory: EngineError says what would help.
 
-    Each process checks what it has: the first one its part of the transformer and the decoder, others (`rank`) theirs.
+    Each process checks what it has: `mine` are its devices by their numbers in the plan.
     """
-    if devices.dit[0].type != "cuda":
-        return
-    mine = {rank: devices.dit[rank]}
-    if rank == 0:
-        mine[devices.gpus - 1] = devices.vae[0]
     free = {gpu: torch.cuda.mem_get_info(device)[0] for gpu, device in mine.items() if device.type == "cuda"}
-    plan(preset, height, width, sessions, gpus=devices.gpus).check(free)
+    if free:
+        plan(preset, height, width, sessions, gpus=devices.gpus).check(free)
 
 
 @contextmanager
@@ -91,12 +94,12 @@ def needing_memory(preset: Preset) -> Iterator[None]:
 
 
 def load_models(
-    preset: Preset, weights: Path | None, devices: Devices, ranks: Ranks = ALONE
+    preset: Preset, weights: Path | None, devices: Devices, dit: Ranks = ALONE, vae: Ranks = ALONE
 ) -> tuple[VideoDiT, VideoVAE]:
     """Both networks of the engine's process: see `load_transformer` and `load_autoencoder`."""
     return (
-        load_transformer(preset, weights, devices.dit[ranks.rank], ranks),
-        load_autoencoder(preset, weights, devices.vae[0]),
+        load_transformer(preset, weights, devices.dit[0], dit),
+        load_autoencoder(preset, weights, devices.vae[0], vae),
     )
 
 
@@ -119,12 +122,12 @@ def load_transformer(preset: Preset, weights: Path | None, device: torch.device,
     return load_dit(preset.dit, _folder(weights, DIT_FOLDER), device, _dtype(device), ranks=ranks)[0]
 
 
-def load_autoencoder(preset: Preset, weights: Path | None, device: torch.device) -> VideoVAE:
-    """The autoencoder; arguments and errors are those of `load_transformer`."""
+def load_autoencoder(preset: Preset, weights: Path | None, device: torch.device, ranks: Ranks = ALONE) -> VideoVAE:
+    """The autoencoder, whose weights every rank has; arguments and errors are those of `load_transformer`."""
     _use(device)
     if weights is None:
-        return random_(empty_vae(preset.vae, device, _dtype(device)), _SEED)
-    return load_vae(preset.vae, _folder(weights, VAE_FOLDER), device, _dtype(device))[0]
+        return random_(empty_vae(preset.vae, device, _dtype(device)), _SEED).share(ranks)
+    return load_vae(preset.vae, _folder(weights, VAE_FOLDER), device, _dtype(device))[0].share(ranks)
 
 
 def _use(device: torch.device) -> None:

@@ -151,8 +151,9 @@ def plan(
     if sessions < 1:
         raise EngineError(f"{sessions} sessions cannot be planned", "plan 1 or more")
     size = (height or preset.size[0], width or preset.size[1])
-    ranks = Ranks(0, spread(gpus).dit)
-    dit, vae = empty_dit(preset.dit, _META, DTYPES[dtype], ranks), empty_vae(preset.vae, _META, DTYPES[dtype])
+    shared = spread(gpus)
+    dit = empty_dit(preset.dit, _META, DTYPES[dtype], Ranks(0, shared.dit))
+    vae = empty_vae(preset.vae, _META, DTYPES[dtype]).share(Ranks(0, max(1, shared.vae)))
     generating = (
         Item("transformer weights", 0, _of_module(dit), per_session=False),
         *_transformer_items(preset, dit, size, sessions),
@@ -162,8 +163,8 @@ def plan(
         *_decoder_items(preset, vae, size, sessions),
     )
     items = (
-        *(replace(item, device=device) for device in range(ranks.size) for item in generating),
-        *(replace(item, device=gpus - 1) for item in decoding),
+        *(replace(item, device=device) for device in range(shared.dit) for item in generating),
+        *(replace(item, device=device) for device in range(gpus - vae.ranks.size, gpus) for item in decoding),
     )
     return Plan(preset, size, sessions, dtype, gpus, items)
 
@@ -208,9 +209,11 @@ class _CountingCache(FeatureCache):
         super().__init__()
         self.bytes: dict[str, int] = {}
 
-    def window(self, key: str, x: Tensor, past: int, frames: int, layout: torch.memory_format) -> Tensor:
+    def window(
+        self, key: str, x: Tensor, past: int, frames: int, layout: torch.memory_format, beyond: int = 0
+    ) -> Tensor:
         """A window of the first frame is part of its buffer; those of later ones are all of it."""
-        window = super().window(key, x, past, frames, layout)
+        window = super().window(key, x, past, frames, layout, beyond)
         self.bytes[key] = window.nbytes
         return window
 

@@ -123,12 +123,12 @@ def _load(options: EngineOptions, devices: Devices, progress: Callable[[str, flo
 
     chosen, height, width = options.resolve()
     weights = Path(options.weights) if options.weights is not None else None
-    check_memory(chosen, height, width, options.capacity, devices)
+    check_memory(chosen, height, width, options.capacity, devices, devices.own)
     progress(f"loading {chosen.name}", 0.0)
     followers = Followers.start(Shared(chosen, weights, devices, height, width, options.capacity))
     try:
         with needing_memory(chosen):
-            models = load_models(chosen, weights, devices, followers.dit.ranks)
+            models = load_models(chosen, weights, devices, followers.dit.ranks, followers.vae.ranks)
             sessions = Sessions(chosen, *models, height, width, options.capacity, followers)
             progress("warming up", LOADING_SHARE)
             sessions.warm_up(lambda text, done: progress(text, LOADING_SHARE + (1 - LOADING_SHARE) * done))

@@ -89,8 +89,8 @@ class Sessions:
         height: of the picture in pixels, a multiple of `preset.pixel_step`; None takes the preset's size.
         width: as `height`.
         capacity: how many sessions there is room for.
-        followers: those who have the other parts of `dit`, started for the same preset, size and capacity; closed with
-            this.
+        followers: those who have the other parts of `dit` and `vae`, started for the same preset, size and capacity;
+            closed with this.
 
     Raises:
         EngineError: the size does not divide, or the models are of another configuration.
@@ -117,7 +117,8 @@ class Sessions:
         self._followers = Followers() if followers is None else followers
         with self._followers.dit.together():
             self._denoiser = Denoiser(preset, dit, *self.size, capacity, self._followers.dit)
-        self._decoder = FrameDecoder(preset, vae, *self.size, capacity, self._clock)
+        with self._followers.vae.together():
+            self._decoder = FrameDecoder(preset, vae, *self.size, capacity, self._clock, self._followers.vae)
         self._sessions: list[_Session] = []
         self._ids = itertools.count()
         self._read: Mark | None = None

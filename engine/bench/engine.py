@@ -88,7 +88,7 @@ class Figures:
 def measure(work: Workload, seconds: float, say: Callable[[str], None]) -> tuple[Figures, list[Bar]]:
     """Run all sessions for `seconds`; returns the figures, and bars of the last iterations for a timeline."""
     say("engine: random weights")
-    devices = Devices.of(work.devices)
+    devices = work.spread
     followers = Followers.start(Shared(work.preset, None, devices, *work.size, work.sessions))
     try:
         return _measure(work, devices, followers, seconds, say)
@@ -99,7 +99,7 @@ def measure(work: Workload, seconds: float, say: Callable[[str], None]) -> tuple
 def _measure(
     work: Workload, devices: Devices, followers: Followers, seconds: float, say: Callable[[str], None]
 ) -> tuple[Figures, list[Bar]]:
-    dit, vae = load_models(work.preset, None, devices, followers.dit.ranks)
+    dit, vae = load_models(work.preset, None, devices, followers.dit.ranks, followers.vae.ranks)
     # An autoencoder is made in float32 first, which is not part of the peak.
     free_memory()
     if work.on_gpu:

@@ -8,6 +8,7 @@ import torch
 
 from animacy.engine.config import Preset, preset
 from animacy.engine.errors import EngineError
+from animacy.engine.loading import Devices
 from animacy.engine.spread import spread
 
 
@@ -27,13 +28,18 @@ class Workload:
 
     @property
     def vae_device(self) -> torch.device:
-        """Where the autoencoder runs."""
-        return self.devices[-1]
+        """Where the autoencoder runs, or its first part."""
+        return self.spread.vae[0]
+
+    @property
+    def spread(self) -> Devices:
+        """What each device is for."""
+        return Devices.of(self.devices)
 
     @property
     def own(self) -> dict[int, torch.device]:
         """The devices that this process uses, by their numbers; other processes use the others."""
-        return {0: self.device, len(self.devices) - 1: self.vae_device}
+        return self.spread.own
 
     @property
     def on_gpu(self) -> bool:

@@ -37,11 +37,11 @@ ALIGNED = with_stream(CLEAN, commit=Commit.ALIGNED)
 
 
 @contextlib.contextmanager
-def engine(preset, ranks):
-    """Sessions of a preset whose transformer so many processes share."""
-    devices = Devices((CPU,) * ranks, (CPU,))
+def engine(preset, ranks, stripes=1):
+    """Sessions of a preset whose transformer and decoder so many processes share."""
+    devices = Devices((CPU,) * ranks, (CPU,) * stripes)
     followers = Followers.start(Shared(preset, None, devices, 64, 64, CAPACITY))
-    dit, vae = load_models(preset, None, devices, followers.dit.ranks)
+    dit, vae = load_models(preset, None, devices, followers.dit.ranks, followers.vae.ranks)
     sessions = Sessions(preset, Between(dit), vae, 64, 64, CAPACITY, followers)
     try:
         yield sessions
@@ -49,11 +49,11 @@ def engine(preset, ranks):
         sessions.close()
 
 
-@pytest.fixture(scope="module", params=[(CLEAN, 3), (ALIGNED, 2)], ids=["3 ranks", "2 ranks, aligned"])
+@pytest.fixture(scope="module", params=[(CLEAN, 3, 1), (ALIGNED, 2, 2)], ids=["3 ranks", "2 ranks, 2 stripes"])
 def engines(request):
     """One whose transformer is shared, and one that has it alone; nobody is on them."""
-    preset, ranks = request.param
-    with engine(preset, ranks) as shared, engine(preset, 1) as alone:
+    preset, ranks, stripes = request.param
+    with engine(preset, ranks, stripes) as shared, engine(preset, 1) as alone:
         yield shared, alone
 
 
@@ -99,6 +99,12 @@ def test_sessions_that_come_and_go_draw_what_they_do_in_one_process(both):
                 admit(one, iteration, prompted=iteration == 3)
         heard = {place: iteration + place for place in range(len(both[0].live)) if (iteration + place) % 3}
         assert_same(*(step(one, heard) for one in both))
+    remembered = [one.state_dict(one.live[-1]) for one in both]
+    for part in ("denoiser", "decoder"):
+        mine, expected = (state[part] for state in remembered)
+        assert mine.keys() == expected.keys()
+        for name in expected.keys() - {"generator"}:
+            assert relative(mine[name], expected[name]) <= 1e-4
 
 
 def test_what_is_given_up_leaves_no_trace_on_any_rank(both):
@@ -187,7 +193,7 @@ def test_an_iteration_that_loses_a_process_says_which(both):
     admit(shared, 1)
     pids = children(os.getpid())
     shared._denoiser._dit.call = lambda: os.kill(pids[-1], signal.SIGKILL)
-    which = f"part {len(pids) + 1} of the transformer, on cpu, was killed by SIGKILL"
+    which = r"part \d of the (transformer|decoder), on cpu, was killed by SIGKILL"
     for _ in range(2):
         with pytest.raises(EngineError, match=which):
             step(shared, {0: 1})
