@@ -15,7 +15,6 @@ from torch import Tensor
 from animacy.engine.clock import Clock, Mark
 from animacy.engine.config import Preset
 from animacy.engine.denoiser import on
-from animacy.engine.errors import EngineError
 from animacy.engine.graphs import Replayed
 from animacy.engine.models import VideoVAE
 from animacy.engine.models.causal_conv import FeatureCache
@@ -48,9 +47,6 @@ class FrameDecoder:
         capacity: how many sessions there is room for.
         clock: tells when things happened.
         team: those who share the decoder and follow this one.
-
-    Raises:
-        EngineError: the picture cannot be cut into as many stripes.
     """
 
     def __init__(
@@ -64,12 +60,7 @@ class FrameDecoder:
         team: Team = NOBODY,
     ) -> None:
         self._vae, self._clock, self.team = vae.optimize(), clock, team
-        device, chunk, ranks = vae.device, preset.stream.chunk, vae.ranks.size
-        if preset.latent_size(height, width)[0] % ranks:
-            raise EngineError(
-                f"pictures {height} pixels high cannot be decoded in {ranks} equal stripes",
-                f"take a height that is a multiple of {ranks * preset.vae.spatial_factor}",
-            )
+        device, chunk = vae.device, preset.stream.chunk
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._latents = torch.zeros(
             capacity, preset.vae.z_dim, chunk, *preset.latent_size(height, width), device=device

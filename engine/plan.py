@@ -112,8 +112,8 @@ class Plan:
             yield f"take the lighter decoder of preset {light}"
         if self.devices == 1:
             yield "give the decoder a GPU of its own"
-        elif self.devices < max(SPREADS) and short[0] == 0:
-            yield "let more GPUs share the transformer"
+        elif self.devices < max(SPREADS):
+            yield f"spread it over {self.devices + 1} GPUs"
         yield "choose a smaller size"
         yield f"take a GPU with {_amount(max(map(self.bytes_on, short)))} free"
 

@@ -24,7 +24,7 @@ SPREADS = {spread.gpus: spread for spread in (Spread(1, 0), Spread(1, 1), Spread
 """By the number of GPUs: first the transformer's, then the decoder's.
 
 They run beside each other and take about as long, so that each gets one more in turn. The transformer goes first, since
-that shortens the way from speech to its frames without more to exchange.
+that shortens the way from speech to its frames too. Two stripes of the decoder are always equal: a token has two rows.
 """
 
 

@@ -185,7 +185,7 @@ class VideoVAE(nn.Module):
         """Let ranks decode together, each a horizontal stripe of every picture; each has all weights.
 
         What is decoded is the same: convolutions read their neighbours' nearest rows, and attention all keys and
-        values. Only with a cache; every rank decodes the same at the same time.
+        values. Only with a cache, and with rows of latents that divide; every rank decodes the same at the same time.
         """
         self.ranks = ranks
         for module in self.decoder.modules():

@@ -117,23 +117,24 @@ def test_a_decoder_on_another_gpu_draws_the_same(preset):
 
 
 @contextlib.contextmanager
-def shared(preset, gpus, capacity):
-    """The networks of a transformer that so many GPUs share, and the processes of the others."""
-    if torch.cuda.device_count() < gpus:
-        pytest.skip(f"needs {gpus} GPUs")
-    cuda = [torch.device("cuda", index) for index in range(gpus)]
-    devices = Devices(tuple(cuda), (cuda[0],))
+def shared(preset, dit, vae, capacity):
+    """Networks that so many GPUs share each, and the processes of the others."""
+    cuda = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    apart = cuda[dit : dit + vae] if vae > 1 else cuda[:1]
+    if len(cuda) < dit or len(apart) < vae:
+        pytest.skip(f"needs {dit + (vae if vae > 1 else 0)} GPUs")
+    devices = Devices(tuple(cuda[:dit]), tuple(apart))
     followers = Followers.start(Shared(preset, None, devices, *SIZE, capacity))
     try:
-        yield load_models(preset, None, devices, followers.dit.ranks), followers
+        yield load_models(preset, None, devices, followers.dit.ranks, followers.vae.ranks), followers
     finally:
         followers.close()
 
 
-@pytest.mark.parametrize("gpus", [2, 3])
+@pytest.mark.parametrize(("dit", "vae"), [(2, 1), (3, 1), (1, 2), (2, 2)])
 @pytest.mark.parametrize("warm", [True, False], ids=["replayed", "eager"])
-def test_gpus_that_share_the_transformer_draw_the_same(preset, gpus, warm):
-    with shared(preset, gpus, 2) as (models, followers):
+def test_gpus_that_share_a_network_draw_the_same(preset, dit, vae, warm):
+    with shared(preset, dit, vae, 2) as (models, followers):
         together = drawn(preset, models, [1, 2], warm=warm, followers=followers)
     alone = load_models(preset, None, Devices.parse(["cuda:0"]))
     for mine, expected in zip(together, drawn(preset, alone, [1, 2]), strict=True):
@@ -141,7 +142,7 @@ def test_gpus_that_share_the_transformer_draw_the_same(preset, gpus, warm):
 
 
 def test_a_gpu_process_that_is_killed_is_told_though_others_wait_for_it(preset):
-    with shared(preset, 2, 1) as (models, followers):
+    with shared(preset, 2, 1, 1) as (models, followers):
         engine = Sessions(preset, *models, *SIZE, 1, followers)
         engine.warm_up()
         engine.admit(picture(*SIZE))

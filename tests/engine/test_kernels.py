@@ -128,6 +128,16 @@ def test_add_norm_silu_writes_into_the_window_of_a_convolution(dtype, batch, nor
     assert torch.equal(window[:, :, :2], past)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_add_norm_silu_writes_between_the_rows_of_neighbours(dtype):
+    x, weight = channels_last(2, 20, 3, 4, 6, dtype=dtype), 1 + 0.3 * values(20, 1, 1, 1, seed=1)
+    window = channels_last(2, 20, 5, 6, 6, dtype=dtype, seed=2)
+    expected = window.clone()
+    add_norm_silu_reference(x, None, None, SAME, weight, expected[:, :, 2:, 1:-1])
+    add_norm_silu_triton(x, None, None, SAME, weight, window[:, :, 2:, 1:-1])
+    torch.testing.assert_close(window, expected, **tolerance(dtype))
+
+
 def test_norm_of_nothing_is_nothing():
     x = torch.zeros(1, 4, 1, 2, 2, device=DEVICE)
     out = torch.ones_like(x)

@@ -11,6 +11,7 @@ from animacy.engine.errors import EngineError
 from animacy.engine.models.causal_conv import FeatureCache
 from animacy.engine.models.rope import RotaryEmbedding
 from animacy.engine.plan import plan
+from animacy.engine.spread import SPREADS
 from animacy.engine.weights import empty_dit, empty_vae, random_
 from tests.engine.helpers import TINY, TINY_21, with_stream
 
@@ -84,19 +85,25 @@ def test_a_decoder_on_its_own_gpu_is_counted_there():
         apart.check({0: apart.bytes_on(0) - 1, 1: 10 * GIB})
 
 
-@pytest.mark.parametrize("gpus", [3, 4])
-def test_those_who_share_the_transformer_have_a_part_of_its_weights_and_heads(gpus):
-    preset = PRESETS["wan22-5b"]
-    one, shared = plan(preset, gpus=2), plan(preset, gpus=gpus)
-    whole = {item.name: item.bytes for item in one.items if item.device == 0}
-    parts = [{item.name: item.bytes for item in shared.items if item.device == gpu} for gpu in range(gpus - 1)]
-    assert all(part == parts[0] for part in parts)
+@pytest.mark.parametrize("gpus", [3, 4, 5])
+def test_those_who_share_a_network_have_a_part_of_what_it_takes(gpus):
+    preset, shared = PRESETS["wan22-5b"], SPREADS[gpus]
+    one, several = plan(preset, gpus=2), plan(preset, gpus=gpus)
+    before, after = (
+        [{item.name: item.bytes for item in planned.items if item.device == gpu} for gpu in range(planned.devices)]
+        for planned in (one, several)
+    )
+    transformers, decoders = after[: shared.dit], after[shared.dit :]
+    assert transformers == transformers[:1] * shared.dit and decoders == decoders[:1] * shared.vae
     for name in ("keys and values of the video", "keys and values of prompts", "keys and values of speech"):
-        assert parts[0][name] * (gpus - 1) == whole[name]
-    assert 1 < parts[0]["transformer weights"] * (gpus - 1) / whole["transformer weights"] < 1.1
-    assert shared.bytes_on(gpus - 1) == one.bytes_on(1)
-    with pytest.raises(EngineError, match="let more GPUs share" if gpus == 3 else "smaller size"):
-        shared.check(GIB)
+        assert transformers[0][name] * shared.dit == before[0][name]
+    assert 1 < transformers[0]["transformer weights"] * shared.dit / before[0]["transformer weights"] < 1.1
+    assert decoders[0]["autoencoder weights"] == before[1]["autoencoder weights"]
+    assert (
+        1 <= decoders[0]["feature cache of the decoder"] * shared.vae / before[1]["feature cache of the decoder"] < 1.1
+    )
+    with pytest.raises(EngineError, match="spread it over 5 GPUs"):
+        plan(preset, gpus=4).check(GIB)
 
 
 def test_what_does_not_fit_is_refused_with_what_would_help():
@@ -124,8 +131,8 @@ def test_weights_alone_too_large_give_no_number_of_sessions():
         ({"dtype": "int8"}, "choose one of bf16"),
         ({"sessions": 0}, "1 or more"),
         ({"height": 65}, "multiples of"),
-        ({"gpus": 9}, "1 or 2 or 3 or 4"),
-        ({"gpus": 4}, "let it have 1 or 2 of them"),
+        ({"gpus": 9}, "1 or 2 or 3 or 4 or 5"),
+        ({"gpus": 5}, "let it have 1 or 2 of them"),
     ],
     ids=str,
 )

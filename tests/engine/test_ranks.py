@@ -169,7 +169,7 @@ def test_what_does_not_divide_is_cut_into_tiles(width, size, widths):
 
 def test_heads_that_do_not_divide_are_refused_before_anything_starts():
     with pytest.raises(EngineError, match="2 heads of the transformer do not divide by 3 GPUs"):
-        EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 4))
+        EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 5))
     with pytest.raises(EngineError, match="cannot be spread over 9 GPUs"):
         EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 9))
 

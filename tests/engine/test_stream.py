@@ -197,7 +197,7 @@ def test_an_interrupted_chunk_is_given_up_and_leaves_no_trace(tiny, after):
         frames(one, 5)
     wrapped.after, wrapped.on_reached = after, stream.interrupt
     assert stream.step(speech()) is None
-    undisturbed._sessions._prepare()  # the noise of the chunk given up
+    undisturbed._sessions._denoiser.draw(1)  # the noise of the chunk given up
     assert torch.equal(frames(stream, 3), frames(undisturbed, 3))
 
 
