@@ -40,9 +40,9 @@ class Ranks:
         if self.group is None:
             return torch.cat([x] * self.size, dim=axis)
         data = x.contiguous().view(torch.uint8) if x.element_size() == 1 else x.contiguous()  # FP8 is not exchanged
-        parts = data.new_empty(self.size, *data.shape)
-        dist.all_gather_into_tensor(parts, data, group=self.group)
-        return torch.cat(parts.unbind(), dim=axis).view(x.dtype)
+        parts = [torch.empty_like(data) for _ in range(self.size)]
+        dist.all_gather(parts, data, group=self.group)
+        return torch.cat(parts, dim=axis).view(x.dtype)
 
     def broadcast(self, x: Tensor) -> None:
         """Let all have the first rank's `x`."""
