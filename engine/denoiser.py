@@ -2,7 +2,8 @@
 
 The loop is that of few-step autoregressive video diffusion (CausVid, arXiv:2412.07772; Self Forcing, arXiv:2506.08009):
 denoise the next latent frames in a few steps, each step seeing the past through a cache of keys and values; commit them
-to the cache. All of it, from the projection of the speech to the commit, works on static memory and is one CUDA graph.
+to the cache. All of it works on static memory and is two CUDA graphs: one from the projection of the speech to the
+latents, which can be decoded from then on, and one for the clean pass that commits them, where there is one.
 
 Where several ranks share the transformer, each has a denoiser of its own, with its share of the heads. What is done to
 one of them is done to all (`Team.doing`), so that they hold the same noise, speech and positions, and replay the same.
@@ -25,6 +26,9 @@ from animacy.engine.models.dit import Conditions, TimeEmbedding
 from animacy.engine.models.rope import RotaryEmbedding
 from animacy.engine.schedule import steps_of
 from animacy.engine.team import NOBODY, Team, led
+
+_Key = tuple[int, bool, bool, bool]
+"""How many sessions; whether all slots of all are filled, whether any has a prompt, whether it is the clean pass."""
 
 
 class Denoiser:
@@ -63,7 +67,8 @@ class Denoiser:
         self.features = self.silence(capacity, chunk)
         self._generators = [torch.Generator(device) for _ in range(capacity)]
         self._placements = torch.zeros(capacity, 4, dtype=torch.int64, device=device)
-        self._iterate = Replayed(self._work, self.stream)
+        self._replayed: Replayed[_Key] = Replayed(self._work, self.stream)
+        self._passes = (False, True) if stream.commit is Commit.CLEAN else (False,)
         with torch.inference_mode():
             self._times = tuple(self._embed_time(step.timestep) for step in self._steps)
             self._clean_time = self._embed_time(0.0)
@@ -82,7 +87,8 @@ class Denoiser:
         """Make iterations of so many sessions replayable; spoils what is remembered of them."""
         for prompted in (False, True) if self.text else (False,):
             for full in (False, True):
-                self._iterate.capture((sessions, full, prompted))
+                for clean in self._passes:
+                    self._replayed.capture((sessions, full, prompted, clean))
 
     @led
     @torch.inference_mode()
@@ -129,9 +135,18 @@ class Denoiser:
             for features, given in zip(self.features, speech, strict=False):
                 features.zero_() if given is None else features.copy_(given, non_blocking=True)
             self._placements[: len(placements)].copy_(_pinned(numbers, self.stream), non_blocking=True)
+        self._replayed(self._key(placements, prompted, clean=False))
+
+    @led
+    @torch.inference_mode()
+    def remember(self, placements: Sequence[Placement], prompted: bool) -> None:
+        """Let later frames see what `iterate`, called before with the same, has generated."""
+        if True in self._passes:
+            self._replayed(self._key(placements, prompted, clean=True))
+
+    def _key(self, placements: Sequence[Placement], prompted: bool, clean: bool) -> _Key:
         slots = self.caches[0].slots
-        full = all(placement.seen == slots for placement in placements)
-        self._iterate((len(placements), full, prompted))
+        return len(placements), all(placement.seen == slots for placement in placements), prompted, clean
 
     def draw(self, sessions: int) -> None:
         """Fresh noise for the first sessions, each of its own."""
@@ -185,9 +200,9 @@ class Denoiser:
             named |= {f"cache.{index}.{name}": tensor for name, tensor in cache.tensors(session).items()}
         return named
 
-    def _work(self, key: tuple[int, bool, bool]) -> None:
-        """All of an iteration on the device: the speech, the denoising steps and the commit."""
-        sessions, full, prompted = key
+    def _work(self, key: _Key) -> None:
+        """The denoising steps, or the clean pass after them, on the device."""
+        sessions, full, prompted, clean = key
         placements = self._placements[:sessions]
         memories = [cache.window(placements) for cache in self.caches]
         mask = None if full else self.caches[0].seen(placements)
@@ -196,6 +211,10 @@ class Denoiser:
         prompts = {layer: (k[:sessions], v[:sessions]) for layer, (k, v) in self.text.items()}
         speech = self._dit.embed_audio(self.features[:sessions])
         conditions = Conditions(prompts if prompted else self._unprompted, speech)
+        if clean:
+            latents = self.latents[:sessions]
+            self._dit.remember(latents, self._clean_time, angles, conditions, memories[0], mask)
+            return
 
         def predict(latents: Tensor, time: TimeEmbedding, memory: CachedFrames) -> Tensor:
             return self._dit(latents, time, angles, conditions, memory, mask)
@@ -205,8 +224,6 @@ class Denoiser:
         for index, (step, time) in enumerate(zip(self._steps, self._times, strict=True)):
             velocity = predict(latents, time, memories[index % len(memories)])
             latents = step.advance(latents, velocity, noise[:, (index + 1) % len(self._steps)])
-        if self.preset.stream.commit is Commit.CLEAN:
-            self._dit.remember(latents, self._clean_time, angles, conditions, memories[0], mask)
         self.latents[:sessions].copy_(latents)
 
     def _embed_time(self, timestep: float) -> TimeEmbedding:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -50,16 +50,30 @@ class Span:
         return self.end - self.start
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Work between two marks on a stream."""
+
+    begin: Mark
+    end: Mark
+    stream: torch.cuda.Stream | None
+    clock: Clock
+
+    def span(self) -> Span:
+        """When it was done; waits for it."""
+        self.end.wait()
+        return Span(self.clock.at(self.begin, self.stream), self.clock.at(self.end, self.stream))
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A chunk whose latents are done and whose pictures are being made."""
 
     ids: list[int]
     given_up: set[int]
-    denoise: Span
     _decoding: Decoding
-    _at: Callable[[Mark], float]
-    _decode: Span | None = field(default=None)
+    _denoise: _Work
+    _decode: _Work
 
     def wait(self) -> dict[int, Tensor | None]:
         """The pictures of each session, (frames, height, width, 3), uint8 RGB on the CPU; None where given up.
@@ -71,12 +85,14 @@ class Pending:
         return {session: None if session in self.given_up else pictures for session, pictures in frames}
 
     @property
+    def denoise(self) -> Span:
+        """When the latents were made and committed; waits for it. The pictures may have been begun before its end."""
+        return self._denoise.span()
+
+    @property
     def decode(self) -> Span:
         """When the pictures were made, the copy to the host included; waits for it."""
-        if self._decode is None:
-            self._decoding.end.wait()
-            self._decode = Span(self._at(self._decoding.begin), self._at(self._decoding.end))
-        return self._decode
+        return self._decode.span()
 
 
 class Sessions:
@@ -232,8 +248,12 @@ class Sessions:
         if self._read is not None:
             self._read.hold(self._denoiser.stream)  # until what the iteration overwrites was read
         begin = self._clock.mark(self._denoiser.stream)
-        self._denoiser.iterate(placements, any(session.prompted for session in self._sessions), speech)
+        prompted = any(session.prompted for session in self._sessions)
+        self._denoiser.iterate(placements, prompted, speech)
         done = self._clock.mark(self._denoiser.stream)
+        # The transformer goes on with what later frames need while these are decoded.
+        self._denoiser.remember(placements, prompted)
+        end = self._clock.mark(self._denoiser.stream)
         done.wait()
         self._denoiser.team.check()
         given_up = set()
@@ -243,7 +263,7 @@ class Sessions:
             else:
                 turn = session.window.advance(self.preset.stream.chunk)
                 self._denoiser.commit(place, placements[place], turn)
-        return self._decode(begin, done, given_up)
+        return self._decode(begin, done, end, given_up)
 
     def state_dict(self, session: int) -> dict[str, Any]:
         """All that the next frames of a session depend on, copied; plain containers, integers and tensors."""
@@ -277,13 +297,17 @@ class Sessions:
         self._decoder.set_state(place, state["decoder"])
         self._settle()
 
-    def _decode(self, begin: Mark, done: Mark, given_up: set[int]) -> Pending:
+    def _decode(self, begin: Mark, done: Mark, end: Mark, given_up: set[int]) -> Pending:
         """Enqueue the pictures of a chunk; for sessions that were given up it leaves no trace."""
         decoding, self._read = self._decoder.decode(self._denoiser.latents[: len(self._sessions)], done, given_up)
-        denoise, decoder = self._denoiser.stream, self._decoder.stream
-        span = Span(self._clock.at(begin, denoise), self._clock.at(done, denoise))
         ids = {self._sessions[place].id for place in given_up}
-        return Pending(self.live, ids, span, decoding, lambda mark: self._clock.at(mark, decoder))
+        return Pending(
+            self.live,
+            ids,
+            decoding,
+            _Work(begin, end, self._denoiser.stream, self._clock),
+            _Work(decoding.begin, decoding.end, self._decoder.stream, self._clock),
+        )
 
     def _speech(self, given: Tensor | None) -> Tensor | None:
         """Features of a chunk as they were given, if they can be heard."""

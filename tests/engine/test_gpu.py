@@ -116,6 +116,19 @@ def test_a_decoder_on_another_gpu_draws_the_same(preset):
     assert apart(two, one) <= 1
 
 
+def test_pictures_are_begun_while_the_clean_pass_still_runs(preset):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    dit, vae = networks(preset)
+    engine = Sessions(preset, dit, vae.to("cuda:1"), *SIZE)
+    engine.warm_up()
+    engine.admit(picture(*SIZE))
+    for _ in range(3):
+        pending = engine.step()
+        pending.wait()
+    assert pending.decode.start < pending.denoise.end
+
+
 @contextlib.contextmanager
 def shared(preset, dit, vae, capacity):
     """Networks that so many GPUs share each, and the processes of the others."""
