@@ -22,6 +22,7 @@ from animacy.engine.loading import Devices, load_models
 from animacy.engine.models import VideoDiT
 from animacy.engine.process import EngineProcess
 from animacy.engine.ranks import ALONE, Ranks
+from animacy.engine.scheduler import Scheduler
 from animacy.engine.serve import EngineOptions
 from animacy.engine.sessions import Sessions
 from animacy.engine.shards import shards
@@ -91,11 +92,11 @@ def assert_same(mine, expected):
 
 
 def test_sessions_that_come_and_go_draw_what_they_do_in_one_process(both):
-    for iteration in range(14):
+    for iteration in range(12):
         for one in both:
             if iteration == 8:
                 one.release(one.live[0])
-            if iteration in (0, 3, 10):
+            if iteration in (0, 3, 9):
                 admit(one, iteration, prompted=iteration == 3)
         heard = {place: iteration + place for place in range(len(both[0].live)) if (iteration + place) % 3}
         assert_same(*(step(one, heard) for one in both))
@@ -187,50 +188,42 @@ def assert_ended(pids):
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-def test_an_iteration_that_loses_a_process_says_which(both):
-    """The last of these tests: the engine is of no use afterwards."""
+def test_an_engine_that_loses_a_process_says_which_and_ends(both):
+    """The last of these tests: the engine is of no use afterwards. One loses it while it works, one while it is idle."""
     shared, _ = both
-    admit(shared, 1)
     pids = children(os.getpid())
-    shared._denoiser._dit.call = lambda: os.kill(pids[-1], signal.SIGKILL)
     which = r"part \d of the (transformer|decoder), on cpu, was killed by SIGKILL"
-    for _ in range(2):
+    if shared._decoder.team.ranks.size > 1:
+        scheduler = Scheduler(shared.preset, lambda: shared)
+        scheduler.start()
+        scheduler.ready.result(20)
+        os.kill(pids[-1], signal.SIGKILL)
         with pytest.raises(EngineError, match=which):
-            step(shared, {0: 1})
+            scheduler.ended.result(20)
+        scheduler.close()
+    else:
+        admit(shared, 1)
+        shared._denoiser._dit.call = lambda: os.kill(pids[-1], signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(EngineError, match=which):
+                step(shared, {0: 1})
     assert_ended(pids)
 
 
-@contextlib.asynccontextmanager
-async def calling():
-    """An engine over two processes, a client of it, and the number of the second process."""
+async def test_processes_draw_for_callers_and_end_with_an_engine_that_is_killed():
     process = EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 3))
     try:
         await asyncio.to_thread(process.start)
         client = await EngineClient.connect(process.address)
-        (follower,) = children(process.pid)
-        yield process, client, follower
+        session = await client.admit(picture(64, 64).numpy(), 24_000)
+        assert (await session.request(None)).shape == (4, 64, 64, 3)
+        pids = children(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        assert len(pids) == 1
+        assert_ended(pids)
         await client.close()
     finally:
         process.close()
-
-
-async def test_an_engine_that_loses_a_process_tells_its_callers_and_ends():
-    async with calling() as (engine, client, follower):
-        session = await client.admit(picture(64, 64).numpy(), 24_000)
-        assert (await session.request(None)).shape == (4, 64, 64, 3)
-        os.kill(follower, signal.SIGKILL)
-        with pytest.raises(EngineError, match="part 2 of the transformer, on cpu, was killed by SIGKILL"):
-            async with asyncio.timeout(20):
-                while await client.health():
-                    pass  # asked again and again
-        assert "exit code 1\n  | part 2 of the transformer, on cpu" in str(engine.ended())
-        assert engine.pid is None
-
-
-async def test_the_others_end_with_an_engine_that_is_killed():
-    async with calling() as (engine, _, follower):
-        os.kill(engine.pid, signal.SIGKILL)
-        assert_ended([follower])
 
 
 def test_one_process_has_all_of_it_and_exchanges_nothing():
