@@ -189,7 +189,7 @@ def assert_ended(pids):
 
 
 def test_an_engine_that_loses_a_process_says_which_and_ends(both):
-    """The last of these tests: the engine is of no use afterwards. One loses it while it works, one while it is idle."""
+    """The last of these tests: the engine is of no use afterwards. One loses it at work, one while idle."""
     shared, _ = both
     pids = children(os.getpid())
     which = r"part \d of the (transformer|decoder), on cpu, was killed by SIGKILL"
