@@ -209,6 +209,7 @@ def _run(shared: Shared, index: int, folder: Path, connection: Connection) -> No
         with contextlib.suppress(OSError):
             connection.send_bytes(f"failed: {type(error).__name__}: {error}".encode())
         os._exit(1)
+    shutil.rmtree(folder, ignore_errors=True)  # the first one may have been killed
     os._exit(0)  # at once: the others may be gone, and what exchanges with them would wait for them
 
 
@@ -227,5 +228,5 @@ def _end_with_parent(folder: Path) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    shutil.rmtree(folder, ignore_errors=True)  # left behind by one that was killed
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)

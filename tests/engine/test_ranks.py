@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -181,6 +182,11 @@ def children(pid):
     return [int(child) for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+def meeting_places():
+    """Folders in which processes have found each other."""
+    return set(Path(tempfile.gettempdir()).glob("animacy-ranks-*"))
+
+
 def assert_ended(pids):
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
@@ -211,6 +217,7 @@ def test_an_engine_that_loses_a_process_says_which_and_ends(both):
 
 
 async def test_processes_draw_for_callers_and_end_with_an_engine_that_is_killed():
+    before = meeting_places()
     process = EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 3))
     try:
         await asyncio.to_thread(process.start)
@@ -218,9 +225,10 @@ async def test_processes_draw_for_callers_and_end_with_an_engine_that_is_killed(
         session = await client.admit(picture(64, 64).numpy(), 24_000)
         assert (await session.request(None)).shape == (4, 64, 64, 3)
         pids = children(process.pid)
+        assert len(pids) == 1 and meeting_places() > before
         os.kill(process.pid, signal.SIGKILL)
-        assert len(pids) == 1
         assert_ended(pids)
+        assert meeting_places() == before
         await client.close()
     finally:
         process.close()
