@@ -114,6 +114,7 @@ class KVCache:
         tokens: in a latent frame.
         dtype: in which the transformer computes.
         device: where.
+        ranks: how many share the heads; the cache is for one of them.
 
     Keys are kept rotated. An iteration works with a `window` of the first sessions; a session's first frame goes in by
     `first`.
@@ -128,13 +129,14 @@ class KVCache:
         tokens: int,
         dtype: torch.dtype,
         device: torch.device,
+        ranks: int = 1,
     ) -> None:
         self._rope = rope
         self.tokens = tokens
         self.slots = stream.sink + stream.window
         self.sink = stream.sink * tokens
         self.chunk = stream.chunk
-        shape = (dit.num_layers, sessions, self.slots * tokens, dit.num_heads, dit.head_dim)
+        shape = (dit.num_layers, sessions, self.slots * tokens, dit.num_heads // ranks, dit.head_dim)
         self.keys = torch.zeros(shape, dtype=FP8 if stream.fp8_cache else dtype, device=device)
         self.values = torch.zeros_like(self.keys)
         self.sink_keys = self.keys[:, :, : self.sink].clone()

@@ -90,6 +90,15 @@ class DiTConfig:
         """Channels of one attention head."""
         return self.dim // self.num_heads
 
+    def check_split(self, ranks: int) -> None:
+        """Raises EngineError where `ranks` GPUs cannot share the transformer: each has as many whole heads."""
+        if self.num_heads % ranks:
+            fitting = [str(n) for n in range(1, ranks) if self.num_heads % n == 0]
+            raise EngineError(
+                f"{self.num_heads} heads of the transformer do not divide by {ranks} GPUs",
+                f"let it have {' or '.join(fitting)} of them",
+            )
+
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of tokens in a latent frame of `height` x `width`."""
         return height // self.patch_size[1], width // self.patch_size[2]

@@ -1,7 +1,12 @@
-"""From latents to pictures on the host, beside the transformer: on a stream of its own, or on a device of its own."""
+"""From latents to pictures on the host, beside the transformer: on a stream of its own, or on a device of its own.
+
+Where several ranks share the decoder, each has one of these and a stripe of every picture. What is done to one is done
+to all (`animacy.engine.team`); the first one has the latents and gets the pictures.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +18,7 @@ from animacy.engine.denoiser import on
 from animacy.engine.graphs import Replayed
 from animacy.engine.models import VideoVAE
 from animacy.engine.models.causal_conv import FeatureCache
+from animacy.engine.team import NOBODY, Team, led
 
 _HOST_BUFFERS = 3
 """One that is being filled, one that is waited for, one that is being read."""
@@ -40,10 +46,20 @@ class FrameDecoder:
         width: of the picture in pixels.
         capacity: how many sessions there is room for.
         clock: tells when things happened.
+        team: those who share the decoder and follow this one.
     """
 
-    def __init__(self, preset: Preset, vae: VideoVAE, height: int, width: int, capacity: int, clock: Clock) -> None:
-        self._vae, self._clock = vae.optimize(), clock
+    def __init__(
+        self,
+        preset: Preset,
+        vae: VideoVAE,
+        height: int,
+        width: int,
+        capacity: int,
+        clock: Clock,
+        team: Team = NOBODY,
+    ) -> None:
+        self._vae, self._clock, self.team = vae.optimize(), clock, team
         device, chunk = vae.device, preset.stream.chunk
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._latents = torch.zeros(
@@ -67,6 +83,7 @@ class FrameDecoder:
                 self._vae.decode(self._latents[:, :, :1], self._features, first)
         self._features.reset()
 
+    @led
     @torch.inference_mode()
     def capture(self, sessions: int) -> None:
         """Make the decoding of so many sessions replayable; spoils what is remembered of them."""
@@ -86,18 +103,26 @@ class FrameDecoder:
         with on(self.stream):
             pixels = image.to(self._vae.device).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
             latent = self._vae.encode(pixels, None, first=True)
+            return latent, self.decode_first(session, latent)
+
+    @led
+    @torch.inference_mode()
+    def decode_first(self, session: int, latent: Tensor) -> Tensor:
+        """Start a session from its first latent frame, (1, channels, 1, h, w); see `begin`."""
+        with on(self.stream):
             features = self._features.session(session)
             features.reset()
-            frame = to_uint8(self._vae.decode(latent, features, first=True))[0, 0]
-            return latent, frame.cpu()
+            stripe = self._vae.decode(latent.to(self._vae.device), features, first=True)
+            return self._pictures(stripe)[0, 0].cpu()
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor, after: Mark) -> tuple[Decoding, Mark]:
+    def decode(self, latents: Tensor, after: Mark, given_up: Set[int] = frozenset()) -> tuple[Decoding, Mark]:
         """Enqueue the decoding of a chunk of the first sessions.
 
         Args:
             latents: (sessions, channels, chunk, h, w), on any device.
             after: when they are ready.
+            given_up: the sessions among them whose chunk shall leave no trace in later ones.
 
         Returns:
             (the pictures to come, when `latents` have been read and may be overwritten).
@@ -107,13 +132,44 @@ class FrameDecoder:
         with on(self.stream):
             self._latents[:sessions].copy_(latents, non_blocking=True)
             read = begin = self._clock.mark(self.stream)
-        self._decode(sessions)
+        self.decode_latents(sessions, frozenset(given_up))
         with on(self.stream):
             frames = self._to_host(self._frames[:sessions])
             return Decoding(frames, begin, self._clock.mark(self.stream)), read
 
-    def tensors(self, session: int) -> dict[str, Tensor]:
-        """Views of all that the next pictures of a session depend on beside its latents."""
+    @led
+    @torch.inference_mode()
+    def decode_latents(self, sessions: int, given_up: Set[int]) -> None:
+        """Decode what `decode` was given; see there."""
+        with on(self.stream):
+            kept = {session: _clones(self._tensors(session)) for session in given_up}
+        self._decode(sessions)
+        with on(self.stream):
+            for session, tensors in kept.items():
+                _copy(tensors, self._tensors(session))
+
+    @led
+    @torch.inference_mode()
+    def move(self, session: int, place: int) -> None:
+        """Let a session be where another was."""
+        with on(self.stream):
+            _copy(self._tensors(session), self._tensors(place))
+
+    @led
+    @torch.inference_mode()
+    def state(self, session: int) -> dict[str, Tensor]:
+        """All that the next pictures of a session depend on beside its latents, of all ranks together, copied."""
+        with on(self.stream):
+            return self._features.session(session).gather(self._vae.ranks)
+
+    @led
+    @torch.inference_mode()
+    def set_state(self, session: int, state: Mapping[str, Tensor]) -> None:
+        """Go on where `state` was called."""
+        with on(self.stream):
+            self._features.session(session).scatter(state, self._vae.ranks)
+
+    def _tensors(self, session: int) -> dict[str, Tensor]:
         return {name: past[session] for name, past in self._features.tensors().items()}
 
     def _to_host(self, frames: Tensor) -> Tensor:
@@ -125,11 +181,25 @@ class FrameDecoder:
 
     def _work(self, sessions: int) -> None:
         """All of a decoding on the device, a latent frame at a time."""
+        self._vae.ranks.broadcast(self._latents[:sessions])
         pieces = self._latents[:sessions].split(1, dim=2)
         step = self._vae.config.temporal_factor
         for index, piece in enumerate(pieces):
-            frames = self._vae.decode(piece, self._features, first=False)
-            self._frames[:sessions, index * step : (index + 1) * step].copy_(to_uint8(frames))
+            stripe = self._vae.decode(piece, self._features, first=False)
+            self._frames[:sessions, index * step : (index + 1) * step].copy_(self._pictures(stripe))
+
+    def _pictures(self, stripe: Tensor) -> Tensor:
+        """What the ranks have decoded together, see `to_uint8`."""
+        return self._vae.ranks.all_gather(to_uint8(stripe), 2)
+
+
+def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+def _copy(sources: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
+    for name, target in targets.items():
+        target.copy_(sources[name])
 
 
 def to_uint8(frames: Tensor) -> Tensor:

@@ -41,7 +41,8 @@ class Replayed(Generic[Key]):
                 self._work(key)
         self._stream.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+        # The threads of NCCL may go on asking how their work is.
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             self._work(key)
         self._graphs[key] = graph
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,8 @@ from animacy.engine.config import Preset
 from animacy.engine.errors import EngineError, WeightsError
 from animacy.engine.models import VideoDiT, VideoVAE
 from animacy.engine.plan import plan
+from animacy.engine.ranks import ALONE, Ranks
+from animacy.engine.spread import spread
 from animacy.engine.weights import empty_dit, empty_vae, load_dit, load_vae, random_
 
 DIT_FOLDER, VAE_FOLDER = "transformer", "vae"
@@ -25,35 +27,58 @@ _SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Where the transformer and the autoencoder live; `auto` is the first GPU, or the CPU where there is none."""
+    """Where the parts of the transformer and of the decoder live; `auto` is the first GPU, or the CPU without one.
 
-    dit: torch.device
-    vae: torch.device
+    The process of the engine has the first of each, other processes one of the others each (`animacy.engine.spread`).
+    """
+
+    dit: tuple[torch.device, ...]
+    vae: tuple[torch.device, ...]
 
     @classmethod
     def parse(cls, names: Sequence[str]) -> Devices:
-        """One name for both, or two. Raises EngineError for what is not there."""
-        if not 1 <= len(names) <= 2:
-            raise EngineError(
-                f"{len(names)} devices were given", "give one, or two: of the transformer and the decoder"
-            )
+        """One name for both, or several: first of the transformer, then of the decoder.
+
+        Raises EngineError for what is not there, or cannot be used together.
+        """
         found = [_device(name) for name in names]
-        return cls(found[0], found[-1])
+        gpus = [device for device in found if device.type == "cuda"]
+        if len(found) > 2 and (len(gpus) not in (0, len(found)) or len(set(gpus)) < len(gpus)):
+            raise EngineError(f"{', '.join(names)} cannot share an engine", "name different GPUs")
+        return cls.of(found)
+
+    @classmethod
+    def of(cls, devices: Sequence[torch.device]) -> Devices:
+        """As `parse`, for devices that are there."""
+        count = spread(len(devices)).dit
+        return cls(tuple(devices[:count]), tuple(devices[count:] or devices[:1]))
+
+    @property
+    def own(self) -> dict[int, torch.device]:
+        """Those of the engine's process, by their numbers in the plan."""
+        return {0: self.dit[0], self.gpus - len(self.vae): self.vae[0]}
+
+    @property
+    def gpus(self) -> int:
+        """How many there are in the plan."""
+        apart = self.vae[0].type == "cuda" and self.vae[0] != self.dit[0]
+        return len(self.dit) + (len(self.vae) if apart else 0)
 
     def memory(self) -> dict[str, dict[str, int]]:
-        """Bytes in use by this process, the most there were, and all that the device has."""
-        return {str(device): _memory(device) for device in (self.dit, self.vae)}
+        """Bytes in use by this process on its devices, the most there were, and all that the device has."""
+        return {str(device): _memory(device) for device in self.own.values()}
 
 
-def check_memory(preset: Preset, height: int, width: int, sessions: int, devices: Devices) -> None:
-    """Refuse before anything is loaded what will not fit a GPU's free memory: EngineError says what would help."""
-    if devices.dit.type != "cuda":
-        return
-    apart = devices.vae.type == "cuda" and devices.vae != devices.dit
-    needed = plan(preset, height, width, sessions, vae_device_separate=apart)
-    needed.check(
-        [torch.cuda.mem_get_info(device)[0] for device in ((devices.dit, devices.vae) if apart else (devices.dit,))]
-    )
+def check_memory(
+    preset: Preset, height: int, width: int, sessions: int, devices: Devices, mine: Mapping[int, torch.device]
+) -> None:
+    """Refuse before anything is loaded what will not fit a GPU's free memory: EngineError says what would help.
+
+    Each process checks what it has: `mine` are its devices by their numbers in the plan.
+    """
+    free = {gpu: torch.cuda.mem_get_info(device)[0] for gpu, device in mine.items() if device.type == "cuda"}
+    if free:
+        plan(preset, height, width, sessions, gpus=devices.gpus).check(free)
 
 
 @contextmanager
@@ -68,30 +93,53 @@ def needing_memory(preset: Preset) -> Iterator[None]:
         ) from error
 
 
-def load_models(preset: Preset, weights: Path | None, devices: Devices) -> tuple[VideoDiT, VideoVAE]:
-    """Both networks, ready for inference, in bfloat16 on a GPU and float32 on a CPU.
+def load_models(
+    preset: Preset, weights: Path | None, devices: Devices, dit: Ranks = ALONE, vae: Ranks = ALONE
+) -> tuple[VideoDiT, VideoVAE]:
+    """Both networks of the engine's process: see `load_transformer` and `load_autoencoder`."""
+    return (
+        load_transformer(preset, weights, devices.dit[0], dit),
+        load_autoencoder(preset, weights, devices.vae[0], vae),
+    )
+
+
+def load_transformer(preset: Preset, weights: Path | None, device: torch.device, ranks: Ranks = ALONE) -> VideoDiT:
+    """The transformer, or a rank's part of it, ready for inference, in bfloat16 on a GPU and float32 on a CPU.
 
     Args:
-        preset: their configuration.
+        preset: its configuration.
         weights: a folder with `transformer` and `vae`, safetensors under the names of Wan or of diffusers. None takes
             random ones: the video is noise, and everything costs what it would.
-        devices: where they go.
+        device: where it goes.
+        ranks: those who share it.
 
     Raises:
         WeightsError: the weights are not there, or do not fit the preset.
     """
-    if devices.dit.type == "cpu":
+    _use(device)
+    if weights is None:
+        return random_(empty_dit(preset.dit, device, _dtype(device), ranks), _SEED)
+    return load_dit(preset.dit, _folder(weights, DIT_FOLDER), device, _dtype(device), ranks=ranks)[0]
+
+
+def load_autoencoder(preset: Preset, weights: Path | None, device: torch.device, ranks: Ranks = ALONE) -> VideoVAE:
+    """The autoencoder, whose weights every rank has; arguments and errors are those of `load_transformer`."""
+    _use(device)
+    if weights is None:
+        return random_(empty_vae(preset.vae, device, _dtype(device)), _SEED).share(ranks)
+    return load_vae(preset.vae, _folder(weights, VAE_FOLDER), device, _dtype(device))[0].share(ranks)
+
+
+def _use(device: torch.device) -> None:
+    if device.type == "cpu":
         # OpenMP's threads spin while they wait, and what feeds the engine computes on the same cores.
         torch.set_num_threads(1)
-    places = (devices.dit, _dtype(devices.dit)), (devices.vae, _dtype(devices.vae))
-    if weights is None:
-        dit, vae = empty_dit(preset.dit, *places[0]), empty_vae(preset.vae, *places[1])
-        return random_(dit, _SEED), random_(vae, _SEED)
+
+
+def _folder(weights: Path, name: str) -> Path:
     if not weights.is_dir():
         raise WeightsError(f"there is no folder of weights at {weights}", f"it holds {DIT_FOLDER} and {VAE_FOLDER}")
-    dit, _ = load_dit(preset.dit, weights / DIT_FOLDER, *places[0])
-    vae, _ = load_vae(preset.vae, weights / VAE_FOLDER, *places[1])
-    return dit, vae
+    return weights / name
 
 
 def _device(name: str) -> torch.device:

@@ -6,7 +6,7 @@ counted is what will be made. Only activations are an estimate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,6 +18,8 @@ from animacy.engine.errors import EngineError
 from animacy.engine.models import VideoDiT, VideoVAE
 from animacy.engine.models.causal_conv import FeatureCache
 from animacy.engine.models.rope import RotaryEmbedding
+from animacy.engine.ranks import Ranks
+from animacy.engine.spread import SPREADS, spread
 from animacy.engine.weights import empty_dit, empty_vae
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -46,7 +48,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The memory of a preset at a size for some sessions at once; device 0 generates, the last one decodes."""
+    """The memory of a preset at a size for some sessions at once; devices are those of `animacy.engine.spread`."""
 
     preset: Preset
     size: tuple[int, int]
@@ -75,19 +77,17 @@ class Plan:
             ),
         )
 
-    def check(self, free_bytes: int | Sequence[int]) -> None:
+    def check(self, free_bytes: int | Mapping[int, int]) -> None:
         """Refuse what does not fit.
 
         Args:
-            free_bytes: of each device of the plan; one number stands for all of them.
+            free_bytes: of each device of the plan, or only of those by number.
 
         Raises:
             EngineError: something does not fit; says what, by how much, and what would help.
         """
-        free = [free_bytes] * self.devices if isinstance(free_bytes, int) else list(free_bytes)
-        if len(free) < self.devices:
-            raise EngineError(f"the plan is for {self.devices} GPUs, there are {len(free)}", "decode on the same GPU")
-        short = [device for device in range(self.devices) if self.bytes_on(device) > free[device]]
+        free = dict.fromkeys(range(self.devices), free_bytes) if isinstance(free_bytes, int) else free_bytes
+        short = [device for device in free if self.bytes_on(device) > free[device]]
         if not short:
             return
         what = "; ".join(self._shortage(device, free[device]) for device in short)
@@ -102,7 +102,7 @@ class Plan:
             f"({most.name}: {_amount(most.bytes)})"
         )
 
-    def _remedies(self, free: Sequence[int], short: Sequence[int]) -> Iterable[str]:
+    def _remedies(self, free: Mapping[int, int], short: list[int]) -> Iterable[str]:
         """What would make it fit or bring it nearer, the least change first."""
         fitting = min(self._sessions_within(free[device], device) for device in short)
         if 0 < fitting < self.sessions:
@@ -112,6 +112,8 @@ class Plan:
             yield f"take the lighter decoder of preset {light}"
         if self.devices == 1:
             yield "give the decoder a GPU of its own"
+        elif self.devices < max(SPREADS):
+            yield f"spread it over {self.devices + 1} GPUs"
         yield "choose a smaller size"
         yield f"take a GPU with {_amount(max(map(self.bytes_on, short)))} free"
 
@@ -129,7 +131,7 @@ def plan(
     width: int | None = None,
     sessions: int = 1,
     dtype: str = "bf16",
-    vae_device_separate: bool = False,
+    gpus: int = 1,
 ) -> Plan:
     """Count what `sessions` of `preset` will take.
 
@@ -139,25 +141,32 @@ def plan(
         width: as `height`.
         sessions: how many at once.
         dtype: of the networks, one of `DTYPES`.
-        vae_device_separate: whether the autoencoder has a GPU of its own.
+        gpus: over how many it is spread, one of `SPREADS`.
 
     Raises:
-        EngineError: the size does not divide, or there is no such dtype.
+        EngineError: the size does not divide, the transformer cannot be shared, or there is no such dtype.
     """
     if dtype not in DTYPES:
         raise EngineError(f"there is no dtype {dtype!r}", f"choose one of {', '.join(DTYPES)}")
     if sessions < 1:
         raise EngineError(f"{sessions} sessions cannot be planned", "plan 1 or more")
     size = (height or preset.size[0], width or preset.size[1])
-    dit, vae = empty_dit(preset.dit, _META, DTYPES[dtype]), empty_vae(preset.vae, _META, DTYPES[dtype])
-    last = 1 if vae_device_separate else 0
-    items = (
+    shared = spread(gpus)
+    dit = empty_dit(preset.dit, _META, DTYPES[dtype], Ranks(0, shared.dit))
+    vae = empty_vae(preset.vae, _META, DTYPES[dtype]).share(Ranks(0, max(1, shared.vae)))
+    generating = (
         Item("transformer weights", 0, _of_module(dit), per_session=False),
-        *(replace(item, device=0) for item in _transformer_items(preset, dit, size, sessions)),
-        Item("autoencoder weights", last, _of_module(vae), per_session=False),
-        *(replace(item, device=last) for item in _decoder_items(preset, vae, size, sessions)),
+        *_transformer_items(preset, dit, size, sessions),
     )
-    return Plan(preset, size, sessions, dtype, last + 1, items)
+    decoding = (
+        Item("autoencoder weights", 0, _of_module(vae), per_session=False),
+        *_decoder_items(preset, vae, size, sessions),
+    )
+    items = (
+        *(replace(item, device=device) for device in range(shared.dit) for item in generating),
+        *(replace(item, device=device) for device in range(gpus - vae.ranks.size, gpus) for item in decoding),
+    )
+    return Plan(preset, size, sessions, dtype, gpus, items)
 
 
 def _transformer_items(preset: Preset, dit: VideoDiT, size: tuple[int, int], sessions: int) -> Iterable[Item]:
@@ -165,7 +174,7 @@ def _transformer_items(preset: Preset, dit: VideoDiT, size: tuple[int, int], ses
     config, stream = preset.dit, preset.stream
     tokens = preset.tokens_per_frame(*size)
     rope = RotaryEmbedding(config, _META)
-    cache = KVCache(config, stream, rope, sessions, tokens, dit.dtype, _META)
+    cache = KVCache(config, stream, rope, sessions, tokens, dit.dtype, _META, dit.ranks.size)
     caches = len(stream.timesteps) if stream.commit is Commit.ALIGNED else 1
     yield Item(
         "keys and values of the video", 0, caches * _of((cache.keys, cache.values, cache.sink_keys)), per_session=True
@@ -177,7 +186,7 @@ def _transformer_items(preset: Preset, dit: VideoDiT, size: tuple[int, int], ses
         window = torch.empty(sessions, stream.chunk, config.audio.window, config.audio.feature_dim, device=_META)
         yield Item("keys and values of speech", 0, _of_pairs(dit.embed_audio(window).values()), per_session=True)
     # A block's residual stream and branch, its queries, keys and values, and both sides of the activation in between.
-    widths = 6 * config.dim + 2 * config.ffn_dim
+    widths = 2 * config.dim + (4 * config.dim + 2 * config.ffn_dim) // dit.ranks.size
     activations = sessions * stream.chunk * tokens * widths * dit.dtype.itemsize
     yield Item("activations of the transformer", 0, activations, per_session=True, exact=False)
 
@@ -200,9 +209,11 @@ class _CountingCache(FeatureCache):
         super().__init__()
         self.bytes: dict[str, int] = {}
 
-    def window(self, key: str, x: Tensor, past: int, frames: int, layout: torch.memory_format) -> Tensor:
+    def window(
+        self, key: str, x: Tensor, past: int, frames: int, layout: torch.memory_format, beyond: int = 0
+    ) -> Tensor:
         """A window of the first frame is part of its buffer; those of later ones are all of it."""
-        window = super().window(key, x, past, frames, layout)
+        window = super().window(key, x, past, frames, layout, beyond)
         self.bytes[key] = window.nbytes
         return window
 

@@ -213,7 +213,14 @@ class Scheduler:
 
     def _run(self) -> None:
         sessions = self._load()
-        self.ready.set_result(sessions)
+        try:
+            sessions.lost.add_done_callback(lambda lost: self._end(lost.exception()))
+            self.ready.set_result(sessions)
+            self._draw(sessions)
+        finally:
+            sessions.close()
+
+    def _draw(self, sessions: Sessions) -> None:
         while (batch := self._next_batch()) is not None:
             self._at_work.acquire()
             began = time.monotonic()

@@ -18,6 +18,7 @@ from animacy.engine import protocol
 from animacy.engine.address import Address
 from animacy.engine.config import Preset, preset
 from animacy.engine.errors import EngineError, needing_torch
+from animacy.engine.spread import spread
 
 if TYPE_CHECKING:
     from animacy.engine.loading import Devices
@@ -31,9 +32,10 @@ LOADING_SHARE = 0.3
 class EngineOptions:
     """What is served.
 
-    `size` is (width, height) in pixels, None the preset's. `weights` is a folder, None takes random ones. `devices` are
-    of the transformer and of the decoder, or of both. `capacity` characters may be on it at a time. `patience` is how
-    long one may let the others wait (`animacy.engine.scheduler`).
+    `size` is (width, height) in pixels, None the preset's. `weights` is a folder, None takes random ones. `devices` is
+    one for all, or first those that share the transformer, then the decoder's (`animacy.engine.spread`). `capacity`
+    characters may be on it at a time. `patience` is how long one may let the others wait
+    (`animacy.engine.scheduler`).
     """
 
     preset: str
@@ -48,6 +50,7 @@ class EngineOptions:
         chosen = preset(self.preset)
         height, width = (self.size[1], self.size[0]) if self.size else chosen.size
         chosen.latent_size(height, width)
+        chosen.dit.check_split(spread(len(self.devices)).dit)
         if self.capacity < 1:
             raise EngineError(f"an engine for {self.capacity} characters", "take 1 or more")
         return chosen, height, width
@@ -114,17 +117,24 @@ async def serve(
 
 def _load(options: EngineOptions, devices: Devices, progress: Callable[[str, float], None]) -> Sessions:
     """Everything that takes long; in the engine's thread."""
+    from animacy.engine.followers import Followers, Shared
     from animacy.engine.loading import check_memory, load_models, needing_memory
     from animacy.engine.sessions import Sessions
 
     chosen, height, width = options.resolve()
-    check_memory(chosen, height, width, options.capacity, devices)
-    with needing_memory(chosen):
-        progress(f"loading {chosen.name}", 0.0)
-        models = load_models(chosen, Path(options.weights) if options.weights is not None else None, devices)
-        sessions = Sessions(chosen, *models, height, width, options.capacity)
-        progress("warming up", LOADING_SHARE)
-        sessions.warm_up(lambda text, done: progress(text, LOADING_SHARE + (1 - LOADING_SHARE) * done))
+    weights = Path(options.weights) if options.weights is not None else None
+    check_memory(chosen, height, width, options.capacity, devices, devices.own)
+    progress(f"loading {chosen.name}", 0.0)
+    followers = Followers.start(Shared(chosen, weights, devices, height, width, options.capacity))
+    try:
+        with needing_memory(chosen):
+            models = load_models(chosen, weights, devices, followers.dit.ranks, followers.vae.ranks)
+            sessions = Sessions(chosen, *models, height, width, options.capacity, followers)
+            progress("warming up", LOADING_SHARE)
+            sessions.warm_up(lambda text, done: progress(text, LOADING_SHARE + (1 - LOADING_SHARE) * done))
+    except BaseException:
+        followers.close()
+        raise
     return sessions
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,12 +18,13 @@ from torch import Tensor
 from animacy.engine.cache import RollingWindow
 from animacy.engine.clock import Clock, Mark
 from animacy.engine.config import Preset
-from animacy.engine.denoiser import Denoiser, on
+from animacy.engine.denoiser import Denoiser
 from animacy.engine.errors import EngineError
+from animacy.engine.followers import Followers
 from animacy.engine.frames import Decoding, FrameDecoder
 from animacy.engine.models import VideoDiT, VideoVAE
 
-_STATE_VERSION = 3
+_STATE_VERSION = 4
 
 
 @dataclass(slots=True)
@@ -31,7 +33,6 @@ class _Session:
 
     id: int
     window: RollingWindow
-    generator: torch.Generator
     prompted: bool
     interruptions: int = 0
 
@@ -49,16 +50,30 @@ class Span:
         return self.end - self.start
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Work between two marks on a stream."""
+
+    begin: Mark
+    end: Mark
+    stream: torch.cuda.Stream | None
+    clock: Clock
+
+    def span(self) -> Span:
+        """When it was done; waits for it."""
+        self.end.wait()
+        return Span(self.clock.at(self.begin, self.stream), self.clock.at(self.end, self.stream))
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A chunk whose latents are done and whose pictures are being made."""
 
     ids: list[int]
     given_up: set[int]
-    denoise: Span
     _decoding: Decoding
-    _at: Callable[[Mark], float]
-    _decode: Span | None = field(default=None)
+    _denoise: _Work
+    _decode: _Work
 
     def wait(self) -> dict[int, Tensor | None]:
         """The pictures of each session, (frames, height, width, 3), uint8 RGB on the CPU; None where given up.
@@ -70,12 +85,14 @@ class Pending:
         return {session: None if session in self.given_up else pictures for session, pictures in frames}
 
     @property
+    def denoise(self) -> Span:
+        """When the latents were made and committed; waits for it. The pictures may have been begun before its end."""
+        return self._denoise.span()
+
+    @property
     def decode(self) -> Span:
         """When the pictures were made, the copy to the host included; waits for it."""
-        if self._decode is None:
-            self._decoding.end.wait()
-            self._decode = Span(self._at(self._decoding.begin), self._at(self._decoding.end))
-        return self._decode
+        return self._decode.span()
 
 
 class Sessions:
@@ -88,6 +105,8 @@ class Sessions:
         height: of the picture in pixels, a multiple of `preset.pixel_step`; None takes the preset's size.
         width: as `height`.
         capacity: how many sessions there is room for.
+        followers: those who have the other parts of `dit` and `vae`, started for the same preset, size and capacity;
+            closed with this.
 
     Raises:
         EngineError: the size does not divide, or the models are of another configuration.
@@ -103,6 +122,7 @@ class Sessions:
         height: int | None = None,
         width: int | None = None,
         capacity: int = 1,
+        followers: Followers | None = None,
     ) -> None:
         if (dit.config, vae.config) != (preset.dit, preset.vae):
             raise EngineError(f"the models were not made for preset {preset.name}", "load both with its configuration")
@@ -110,12 +130,24 @@ class Sessions:
         self.size = (height or preset.size[0], width or preset.size[1])
         self.capacity = capacity
         self._clock = Clock()
-        self._denoiser = Denoiser(preset, dit, *self.size, capacity)
-        self._decoder = FrameDecoder(preset, vae, *self.size, capacity, self._clock)
+        self._followers = Followers() if followers is None else followers
+        with self._followers.dit.together():
+            self._denoiser = Denoiser(preset, dit, *self.size, capacity, self._followers.dit)
+        with self._followers.vae.together():
+            self._decoder = FrameDecoder(preset, vae, *self.size, capacity, self._clock, self._followers.vae)
         self._sessions: list[_Session] = []
         self._ids = itertools.count()
         self._read: Mark | None = None
         self._begin_time()
+
+    @property
+    def lost(self) -> Future[None]:
+        """Gets the error when a process that the engine needs has ended."""
+        return self._followers.lost
+
+    def close(self) -> None:
+        """Stop the other processes of the engine, if there are any. May be called twice."""
+        self._followers.close()
 
     @property
     def live(self) -> list[int]:
@@ -161,15 +193,14 @@ class Sessions:
             raise EngineError(f"all {self.capacity} sessions of the engine are taken", "wait for one to end")
         self._check_picture(image)
         prompt = None if prompt_embeds is None else prompt_embeds.unsqueeze(0)
-        stream, device = self.preset.stream, self._denoiser.noise.device
+        stream = self.preset.stream
         window = RollingWindow(stream.sink, stream.window, self.preset.dit.max_position)
-        generator = torch.Generator(device).manual_seed(seed)
         # The picture goes in while nothing else runs: it uses what an iteration uses.
         self._settle()
         latent, frame = self._decoder.begin(place, image)
-        self._denoiser.begin(place, latent.to(device), prompt, window.place(1))
+        self._denoiser.begin(place, latent, prompt, window.place(1), seed)
         window.advance(1)
-        self._sessions.append(_Session(next(self._ids), window, generator, prompt is not None))
+        self._sessions.append(_Session(next(self._ids), window, prompt is not None))
         return self._sessions[-1].id, frame
 
     def release(self, session: int) -> None:
@@ -181,8 +212,8 @@ class Sessions:
         place = self._place(session)
         last = len(self._sessions) - 1
         if place != last:
-            self._settle()
-            self._write(place, self._tensors(last))
+            self._denoiser.move(last, place)
+            self._decoder.move(last, place)
         self._sessions[place] = self._sessions[last]
         self._sessions.pop()
 
@@ -212,12 +243,19 @@ class Sessions:
         if not self._sessions:
             raise EngineError("there is no session", "admit one with a picture first")
         before = [session.interruptions for session in self._sessions]
-        self._set_features(audio)
+        speech = [self._speech(audio.get(session.id)) for session in self._sessions]
         placements = [session.window.place(self.preset.stream.chunk) for session in self._sessions]
-        begin = self._prepare()
-        self._denoiser.iterate(placements, any(session.prompted for session in self._sessions))
+        if self._read is not None:
+            self._read.hold(self._denoiser.stream)  # until what the iteration overwrites was read
+        begin = self._clock.mark(self._denoiser.stream)
+        prompted = any(session.prompted for session in self._sessions)
+        self._denoiser.iterate(placements, prompted, speech)
         done = self._clock.mark(self._denoiser.stream)
+        # The transformer goes on with what later frames need while these are decoded.
+        self._denoiser.remember(placements, prompted)
+        end = self._clock.mark(self._denoiser.stream)
         done.wait()
+        self._denoiser.team.check()
         given_up = set()
         for place, (session, count) in enumerate(zip(self._sessions, before, strict=True)):
             if session.interruptions != count:
@@ -225,21 +263,22 @@ class Sessions:
             else:
                 turn = session.window.advance(self.preset.stream.chunk)
                 self._denoiser.commit(place, placements[place], turn)
-        return self._decode(begin, done, given_up)
+        return self._decode(begin, done, end, given_up)
 
     def state_dict(self, session: int) -> dict[str, Any]:
         """All that the next frames of a session depend on, copied; plain containers, integers and tensors."""
         place = self._place(session)
-        self._settle()
-        return {
+        state = {
             "version": _STATE_VERSION,
             "preset": self.preset.name,
             "size": self.size,
             "window": self._sessions[place].window.state_dict(),
-            "generator": self._sessions[place].generator.get_state(),
             "prompted": self._sessions[place].prompted,
-            "tensors": {name: tensor.clone() for name, tensor in self._tensors(place).items()},
+            "denoiser": self._denoiser.state(place),
+            "decoder": self._decoder.state(place),
         }
+        self._settle()
+        return state
 
     def load_state_dict(self, session: int, state: Mapping[str, Any]) -> None:
         """Go on exactly where `state_dict` was called, on an engine of the same preset and size.
@@ -253,56 +292,31 @@ class Sessions:
         if mine != theirs:
             raise EngineError(f"the state is of {theirs}, this engine is {mine}", "make one like the one it is of")
         self._sessions[place].window.load_state_dict(state["window"])
-        self._sessions[place].generator.set_state(state["generator"])
         self._sessions[place].prompted = state["prompted"]
+        self._denoiser.set_state(place, state["denoiser"])
+        self._decoder.set_state(place, state["decoder"])
         self._settle()
-        self._write(place, state["tensors"])
 
-    def _prepare(self) -> Mark:
-        """Draw fresh noise, and wait on the device for what the iteration would overwrite."""
-        stream = self._denoiser.stream
-        if self._read is not None:
-            self._read.hold(stream)
-        begin = self._clock.mark(stream)
-        with on(stream):
-            for noise, session in zip(self._denoiser.noise, self._sessions, strict=False):
-                noise.normal_(generator=session.generator)
-        return begin
-
-    def _decode(self, begin: Mark, done: Mark, given_up: set[int]) -> Pending:
+    def _decode(self, begin: Mark, done: Mark, end: Mark, given_up: set[int]) -> Pending:
         """Enqueue the pictures of a chunk; for sessions that were given up it leaves no trace."""
-        count = len(self._sessions)
-        kept = {place: _clones(self._decoder.tensors(place)) for place in given_up}
-        decoding, self._read = self._decoder.decode(self._denoiser.latents[:count], done)
-        with on(self._decoder.stream), torch.inference_mode():
-            for place, tensors in kept.items():
-                for name, tensor in self._decoder.tensors(place).items():
-                    tensor.copy_(tensors[name])
-        denoise, decoder = self._denoiser.stream, self._decoder.stream
-        span = Span(self._clock.at(begin, denoise), self._clock.at(done, denoise))
+        decoding, self._read = self._decoder.decode(self._denoiser.latents[: len(self._sessions)], done, given_up)
         ids = {self._sessions[place].id for place in given_up}
-        return Pending(self.live, ids, span, decoding, lambda mark: self._clock.at(mark, decoder))
+        return Pending(
+            self.live,
+            ids,
+            decoding,
+            _Work(begin, end, self._denoiser.stream, self._clock),
+            _Work(decoding.begin, decoding.end, self._decoder.stream, self._clock),
+        )
 
-    def _set_features(self, audio: Mapping[int, Tensor | None]) -> None:
-        """Copy the speech of each session to where the iteration reads it."""
-        silence = self._denoiser.silence(1, self.preset.stream.chunk)[0]
-        with on(self._denoiser.stream), torch.inference_mode():
-            for session, features in zip(self._sessions, self._denoiser.features, strict=False):
-                given = audio.get(session.id)
-                if given is not None and self.preset.dit.audio is None:
-                    raise EngineError(f"preset {self.preset.name} does not listen", "leave the audio out")
-                if given is not None and given.shape != silence.shape:
-                    raise EngineError(f"the audio is {tuple(given.shape)}, not {tuple(silence.shape)}")
-                features.copy_(silence if given is None else given, non_blocking=True)
-
-    def _tensors(self, place: int) -> dict[str, Tensor]:
-        """Views of all tensors that the next frames of a place depend on."""
-        return self._denoiser.tensors(place) | self._decoder.tensors(place)
-
-    @torch.inference_mode()
-    def _write(self, place: int, tensors: Mapping[str, Tensor]) -> None:
-        for name, tensor in self._tensors(place).items():
-            tensor.copy_(tensors[name])
+    def _speech(self, given: Tensor | None) -> Tensor | None:
+        """Features of a chunk as they were given, if they can be heard."""
+        if given is not None and self.preset.dit.audio is None:
+            raise EngineError(f"preset {self.preset.name} does not listen", "leave the audio out")
+        wanted = self._denoiser.features.shape[1:]
+        if given is not None and given.shape != wanted:
+            raise EngineError(f"the audio is {tuple(given.shape)}, not {tuple(wanted)}")
+        return given
 
     def _settle(self) -> None:
         """Wait for all that was enqueued, on both devices."""
@@ -326,7 +340,3 @@ class Sessions:
                 f"the picture is {tuple(image.shape)} of {image.dtype}, not {wanted} of torch.uint8",
                 f"resize it to {self.size[1]}x{self.size[0]} RGB",
             )
-
-
-def _clones(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in tensors.items()}

@@ -16,6 +16,8 @@ from animacy.engine.config import DiTConfig, VAEConfig
 from animacy.engine.errors import WeightsError
 from animacy.engine.layouts import Layout, Slot, layouts
 from animacy.engine.models import VideoDiT, VideoVAE
+from animacy.engine.ranks import ALONE, Ranks
+from animacy.engine.shards import shards
 
 _SHOWN = 5
 """How many names an error message lists of each kind."""
@@ -52,11 +54,22 @@ class LoadReport:
         return "; ".join(lines)
 
 
-def empty_dit(config: DiTConfig, device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16) -> VideoDiT:
-    """Make a transformer on `device` and in `dtype` from the start, so that it never takes more; the values are any."""
+def empty_dit(
+    config: DiTConfig,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.bfloat16,
+    ranks: Ranks = ALONE,
+) -> VideoDiT:
+    """Make a transformer, or a rank's part of one; the values are any.
+
+    It is on `device` and in `dtype` from the start, so that it never takes more.
+    """
     with torch.device("meta"):
-        model = VideoDiT(config).cast(dtype)
-    return _for_inference(model.to_empty(device=device))
+        model = VideoDiT(config, ranks).cast(dtype)
+        # `to_empty` would import PyTorch's compiler first, which takes seconds.
+        empty = {name: torch.empty(one.shape, dtype=one.dtype, device=device) for name, one in model.named_parameters()}
+    model.load_state_dict(empty, assign=True)
+    return _for_inference(model)
 
 
 def empty_vae(config: VAEConfig, device: torch.device | str = "cpu", dtype: torch.dtype = torch.bfloat16) -> VideoVAE:
@@ -72,9 +85,13 @@ def load_dit(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.bfloat16,
     strict: bool = True,
+    ranks: Ranks = ALONE,
 ) -> tuple[VideoDiT, LoadReport]:
-    """Make a transformer and fill it from `path`; ready for inference. See `load`; not strict leaves zeros."""
-    return _filled(empty_dit(config, device, dtype), path, strict)
+    """Make a transformer, or a rank's part of one, and fill it from `path`; ready for inference.
+
+    See `load`; not strict leaves zeros.
+    """
+    return _filled(empty_dit(config, device, dtype, ranks), path, strict)
 
 
 def load_vae(
@@ -92,25 +109,31 @@ def random_(model: Network, seed: int = 0) -> Network:
     """Fill a network with random weights where it stands, so that servers and benchmarks run where there are none.
 
     Norms are near one and projections keep the size of what they are given, so that activations stay in the range of
-    bfloat16 and every part has its say. What is drawn depends on the kind of device.
+    bfloat16 and every part has its say. What is drawn depends on the kind of device. Ranks that share a network each
+    take their part of what one alone would draw.
 
     Returns:
         The network, ready for inference.
     """
     generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+    shared = shards(model)
     for name, parameter in model.named_parameters():
-        values = parameter.data
+        shard = shared[name]
+        values = parameter.data if shard.ranks.size == 1 else parameter.new_empty(shard.whole(parameter.shape))
         is_norm = ("norm" in name and name.endswith("weight")) or name.endswith("gamma")
         fan_in = values[0].numel() if values.dim() > 1 else values.numel()
         mean, std = (1.0, _NORM_SPREAD) if is_norm else (0.0, fan_in**-0.5)
         values.normal_(mean, std, generator=generator)
+        if shard.ranks.size > 1:
+            parameter.data.copy_(shard.take_fused(values))
     return _for_inference(model)
 
 
 def load(model: nn.Module, path: Path, strict: bool = True) -> LoadReport:
     """Fill `model` from a safetensors file, or a folder of shards, in either layout.
 
-    Tensors are read one at a time and cast to what they fill, so no second copy of the model is ever in memory. Names
+    Tensors are read one at a time and cast to what they fill, so no second copy of the model is ever in memory, and a
+    rank that shares it with others never holds more than its part and one tensor. Names
     may stand under a common prefix (`model.`, `generator.`), which is found by itself.
 
     Args:
@@ -127,16 +150,17 @@ def load(model: nn.Module, path: Path, strict: bool = True) -> LoadReport:
 def load_tensors(model: nn.Module, tensors: Mapping[str, Tensor], strict: bool = True) -> LoadReport:
     """Fill `model` from a mapping of names to tensors; see `load`."""
     layout, prefix, slots = _match(model, tensors.keys())
-    parameters = dict(model.named_parameters())
+    parameters, shared = dict(model.named_parameters()), shards(model)
     misshaped = []
     found = {name: slot for name, slot in slots.items() if prefix + name in tensors}
     with torch.no_grad():
         for name, slot in found.items():
-            target, source = _target(parameters, slot), tensors[prefix + name]
-            if source.shape == target.shape:
-                target.copy_(source)
+            target, source, shard = _target(parameters, slot), tensors[prefix + name], shared[slot.parameter]
+            expected = shard.whole(target.shape)
+            if source.shape == expected:
+                target.copy_(shard.take(source))
             else:
-                misshaped.append(f"{prefix}{name} {tuple(source.shape)} for {tuple(target.shape)}")
+                misshaped.append(f"{prefix}{name} {tuple(source.shape)} for {tuple(expected)}")
     report = LoadReport(
         layout=layout,
         prefix=prefix,

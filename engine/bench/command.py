@@ -30,7 +30,7 @@ def run(
 
     Args:
         preset: its name.
-        gpus: 1 or 2 (the second decodes); 0 runs on the processor, which is for tiny presets.
+        gpus: how many (`animacy.engine.spread`); 0 runs on the processor, which is for tiny presets.
         seconds: of the engine's steady run.
         sessions: how many are generated together.
         output: the folder for `report.md`, `report.json` and `timeline.png`.

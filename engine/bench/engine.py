@@ -20,8 +20,9 @@ from torch import Tensor
 from animacy.engine.bench.measure import Spread, free_memory, synchronize
 from animacy.engine.bench.timeline import Bar
 from animacy.engine.bench.workload import Workload
+from animacy.engine.followers import Followers, Shared
+from animacy.engine.loading import Devices, load_models
 from animacy.engine.sessions import Pending, Sessions
-from animacy.engine.weights import empty_dit, empty_vae, random_
 
 _RESPONSES = 10
 """How often the first frames after speech are timed."""
@@ -50,7 +51,7 @@ class FirstFrames:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes: the peak on each device, and how much more was held at the end than when the run had settled."""
+    """Bytes: the peak on each device of this process, and how much more it held at the end than when it had settled."""
 
     peak: tuple[int, ...]
     growth: tuple[int, ...]
@@ -87,16 +88,26 @@ class Figures:
 def measure(work: Workload, seconds: float, say: Callable[[str], None]) -> tuple[Figures, list[Bar]]:
     """Run all sessions for `seconds`; returns the figures, and bars of the last iterations for a timeline."""
     say("engine: random weights")
-    dit = random_(empty_dit(work.preset.dit, work.device))
-    vae = random_(empty_vae(work.preset.vae, work.vae_device))
+    devices = work.spread
+    followers = Followers.start(Shared(work.preset, None, devices, *work.size, work.sessions))
+    try:
+        return _measure(work, devices, followers, seconds, say)
+    finally:
+        followers.close()
+
+
+def _measure(
+    work: Workload, devices: Devices, followers: Followers, seconds: float, say: Callable[[str], None]
+) -> tuple[Figures, list[Bar]]:
+    dit, vae = load_models(work.preset, None, devices, followers.dit.ranks, followers.vae.ranks)
     # An autoencoder is made in float32 first, which is not part of the peak.
     free_memory()
     if work.on_gpu:
-        for device in work.devices:
+        for device in work.own.values():
             torch.cuda.reset_peak_memory_stats(device)
-    synchronize(*work.devices)
+    synchronize(*work.own.values())
     started = time.perf_counter()
-    sessions = Sessions(work.preset, dit, vae, *work.size, capacity=work.sessions)
+    sessions = Sessions(work.preset, dit, vae, *work.size, work.sessions, followers)
     warming = time.perf_counter()
     sessions.warm_up(progress=lambda text, done: say(f"engine: {done:.0%} {text}"))
     warm_up_s = time.perf_counter() - warming
@@ -216,12 +227,12 @@ class _Held:
 
     @classmethod
     def now(cls, work: Workload) -> _Held:
-        devices = tuple(map(torch.cuda.memory_reserved, work.devices)) if work.on_gpu else ()
+        devices = tuple(map(torch.cuda.memory_reserved, work.own.values())) if work.on_gpu else ()
         return cls(devices, _resident())
 
     def since(self, earlier: _Held, work: Workload) -> Memory:
         """What has come since `earlier`, and the peak."""
-        peak = tuple(map(torch.cuda.max_memory_reserved, work.devices)) if work.on_gpu else ()
+        peak = tuple(map(torch.cuda.max_memory_reserved, work.own.values())) if work.on_gpu else ()
         growth = tuple(now - then for now, then in zip(self.devices, earlier.devices, strict=True))
         return Memory(peak, growth, self.host - earlier.host)
 

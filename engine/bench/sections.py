@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 def plan_section(work: Workload) -> Section:
     """What memory will be needed; a refusal is told and no more, so that a run shows whether the plan was right."""
-    planned = plan(work.preset, *work.size, sessions=work.sessions, vae_device_separate=len(work.devices) > 1)
+    planned = plan(work.preset, *work.size, sessions=work.sessions, gpus=len(work.devices))
     notes: tuple[str, ...] = ()
     if work.on_gpu:
         try:
@@ -68,8 +68,11 @@ def engine_section(work: Workload, seconds: float, output: Path, say: Say) -> Se
             ),
             ("cold: networks in memory to first frames", f"{figures.first.cold_s:.1f} s"),
             ("of it warm-up", f"{figures.first.warm_up_s:.1f} s"),
-            *((f"peak of GPU {index}", f"{_gib(peak)} GiB") for index, peak in enumerate(memory.peak)),
-            *((f"growth of GPU {index}", f"{_mib(grown)} MiB") for index, grown in enumerate(memory.growth)),
+            *((f"peak of GPU {gpu}", f"{_gib(peak)} GiB") for gpu, peak in zip(work.own, memory.peak, strict=False)),
+            *(
+                (f"growth of GPU {gpu}", f"{_mib(grown)} MiB")
+                for gpu, grown in zip(work.own, memory.growth, strict=False)
+            ),
             ("growth of the host process", f"{_mib(memory.host_growth)} MiB"),
         ),
     )

@@ -8,11 +8,13 @@ import torch
 
 from animacy.engine.config import Preset, preset
 from animacy.engine.errors import EngineError
+from animacy.engine.loading import Devices
+from animacy.engine.spread import spread
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`size` is (height, width) in pixels; the first device generates, the last one decodes."""
+    """`size` is (height, width) in pixels; devices are those of `animacy.engine.spread`."""
 
     preset: Preset
     size: tuple[int, int]
@@ -26,8 +28,18 @@ class Workload:
 
     @property
     def vae_device(self) -> torch.device:
-        """Where the autoencoder runs."""
-        return self.devices[-1]
+        """Where the autoencoder runs, or its first part."""
+        return self.spread.vae[0]
+
+    @property
+    def spread(self) -> Devices:
+        """What each device is for."""
+        return Devices.of(self.devices)
+
+    @property
+    def own(self) -> dict[int, torch.device]:
+        """The devices that this process uses, by their numbers; other processes use the others."""
+        return self.spread.own
 
     @property
     def on_gpu(self) -> bool:
@@ -39,16 +51,16 @@ class Workload:
         """Frames that each session gets of one iteration."""
         return self.preset.stream.chunk * self.preset.vae.temporal_factor
 
-    def free_bytes(self) -> list[int]:
-        """Memory that is free on each GPU."""
-        return [torch.cuda.mem_get_info(device)[0] for device in self.devices]
+    def free_bytes(self) -> dict[int, int]:
+        """Memory that is free on each GPU of this process."""
+        return {number: torch.cuda.mem_get_info(device)[0] for number, device in self.own.items()}
 
 
 def workload(name: str, gpus: int, sessions: int, height: int | None, width: int | None) -> Workload:
     """Make a workload of what a user asked for; 0 GPUs means the processor.
 
     Raises:
-        EngineError: there is no such preset, too few GPUs, or the size does not divide.
+        EngineError: there is no such preset, too few GPUs or more than can be used, or the size does not divide.
     """
     chosen = preset(name)
     size = (height or chosen.size[0], width or chosen.size[1])
@@ -59,7 +71,6 @@ def workload(name: str, gpus: int, sessions: int, height: int | None, width: int
     if gpus > present:
         remedy = f"give --gpus {present}" + ("" if present else ", which runs a tiny preset on the processor")
         raise EngineError(f"{gpus} GPUs were asked for, {present} can be used", remedy)
-    if gpus > 2:
-        raise EngineError(f"the engine spreads over 2 GPUs, not {gpus}", "give --gpus 2")
+    chosen.dit.check_split(spread(max(gpus, 1)).dit)
     devices = tuple(torch.device("cuda", index) for index in range(gpus)) or (torch.device("cpu"),)
     return Workload(chosen, size, sessions, devices)

@@ -6,6 +6,7 @@ from animacy.engine.kernels.add_norm_silu import SAME, Unfold, add_norm_silu
 from animacy.engine.kernels.fp8 import quantize_fp8
 from animacy.engine.kernels.gated_residual import gated_residual
 from animacy.engine.kernels.linear_gelu import linear_gelu
+from animacy.engine.kernels.mean_squares import mean_squares
 from animacy.engine.kernels.merge_splits import merge_splits
 from animacy.engine.kernels.norm_modulate import add_norm_modulate, norm_modulate
 from animacy.engine.kernels.qk_norm_rope import qk_norm_rope
@@ -19,6 +20,7 @@ __all__ = [
     "add_norm_silu",
     "gated_residual",
     "linear_gelu",
+    "mean_squares",
     "merge_splits",
     "norm_modulate",
     "qk_norm_rope",

@@ -50,10 +50,12 @@ def add_norm_silu(
         shortcut: shaped like `values`, or smaller if `unfold` spreads it.
         unfold: see there.
         weight: channels values, in any shape; None writes the sum as it is.
-        out: where the result goes, shaped like `values`; usually the last frames of a larger buffer.
+        out: where the result goes, shaped like `values`; usually the last frames of a larger buffer, or some rows of
+            each of them.
         keep: whether the sum is wanted in `values`.
     """
-    dense = all(_rows_are_dense(one) for one in (values, out, shortcut) if one is not None)
+    dense = all(_rows_are_dense(one) for one in (values, shortcut) if one is not None)
+    dense = dense and (out is None or _frames_are_dense(out))
     tensors = [one for one in (values, bias, shortcut, weight) if one is not None]
     take = add_norm_silu_triton if dense and on_gpu(*tensors) else add_norm_silu_reference
     take(values, bias, shortcut, unfold, weight, out, keep)
@@ -101,6 +103,12 @@ def _rows_are_dense(x: Tensor) -> bool:
     return x.stride()[1:] == (1, height * width * channels, width * channels, channels)
 
 
+def _frames_are_dense(x: Tensor) -> bool:
+    """Whether each frame is channels-last without gaps."""
+    channels, _, _, width = x.shape[1:]
+    return x.stride(1) == 1 and x.stride()[3:] == (width * channels, channels)
+
+
 def add_norm_silu_triton(
     values: Tensor,
     bias: Tensor | None,
@@ -110,7 +118,7 @@ def add_norm_silu_triton(
     out: Tensor | None,
     keep: bool = True,
 ) -> None:
-    """The kernel, one program for a few pixels; all tensors are channels-last within a sample."""
+    """The kernel, one program for a few pixels; all tensors are channels-last within a sample, `out` in a frame."""
     batch, channels, _, height, width = values.shape
     pixels = values[0, 0].numel()
     block = next_power_of_2(channels)
@@ -129,7 +137,7 @@ def add_norm_silu_triton(
         channels**0.5,
         values.stride(0),
         0 if shortcut is None else shortcut.stride(0),
-        0 if out is None else out.stride(0),
+        *((0, 0) if out is None else (out.stride(0), out.stride(2))),
         BIAS=bias is not None,
         SHORTCUT=shortcut is not None,
         NORM=weight is not None,
@@ -161,6 +169,7 @@ def _kernel(
     values_batch,
     shortcut_batch,
     out_batch,
+    out_frame,
     BIAS: tl.constexpr,
     SHORTCUT: tl.constexpr,
     NORM: tl.constexpr,
@@ -202,4 +211,5 @@ def _kernel(
             scale = tl.load(weight + column, mask=column < channels, other=0.0).to(tl.float32) * root
             normed = total / tl.maximum(length, 1e-12) * scale
             total = normed / (1.0 + tl.exp(-normed))
-        tl.store(out + sample * out_batch + at, total.to(out.dtype.element_ty), mask=inside)
+        target = (row // area) * out_frame + (row % area) * channels + column
+        tl.store(out + sample * out_batch + target, total.to(out.dtype.element_ty), mask=inside)

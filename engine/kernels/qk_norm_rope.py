@@ -7,7 +7,14 @@ from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
 
 
 def qk_norm_rope(
-    q: Tensor, k: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, eps: float
+    q: Tensor,
+    k: Tensor,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    eps: float,
+    means: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Normalise and rotate queries and keys in float32; may overwrite them.
 
@@ -20,22 +27,28 @@ def qk_norm_rope(
             of the angle of neighbouring channels 2i and 2i + 1.
         sin: like `cos`.
         eps: added to the mean square.
+        means: (2, batch, tokens), float32, mean squares of the tokens of `q` and of `k` where some of the heads are
+            elsewhere; None where all are here.
 
     Returns:
         (q, k), shaped as they came; on the GPU they are the arguments themselves.
     """
     if on_gpu(q, k, q_weight, k_weight):
-        return qk_norm_rope_triton(q, k, q_weight, k_weight, cos, sin, eps)
+        return qk_norm_rope_triton(q, k, q_weight, k_weight, cos, sin, eps, means)
+    q_mean, k_mean = (None, None) if means is None else means
     return (
-        norm_rope_reference(q, q_weight, cos, sin, eps),
-        norm_rope_reference(k, k_weight, cos, sin, eps),
+        norm_rope_reference(q, q_weight, cos, sin, eps, q_mean),
+        norm_rope_reference(k, k_weight, cos, sin, eps, k_mean),
     )
 
 
-def norm_rope_reference(x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: float) -> Tensor:
+def norm_rope_reference(
+    x: Tensor, weight: Tensor, cos: Tensor, sin: Tensor, eps: float, mean: Tensor | None = None
+) -> Tensor:
     """What the kernel does to one of the two, in PyTorch, without overwriting it."""
     values = x.float()
-    normed = values * torch.rsqrt(values.square().mean(-1, keepdim=True) + eps) * weight.float()
+    mean = values.square().mean(-1) if mean is None else mean
+    normed = values * torch.rsqrt(mean.unsqueeze(-1) + eps) * weight.float()
     return rotate(normed.unflatten(-1, (-1, 2 * cos.shape[-1])), cos, sin).flatten(-2).type_as(x)
 
 
@@ -50,7 +63,14 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def qk_norm_rope_triton(
-    q: Tensor, k: Tensor, q_weight: Tensor, k_weight: Tensor, cos: Tensor, sin: Tensor, eps: float
+    q: Tensor,
+    k: Tensor,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    eps: float,
+    means: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The kernel, in place, one program a token and tensor."""
     batch, tokens, dim = q.shape
@@ -63,6 +83,7 @@ def qk_norm_rope_triton(
         k_weight,
         cos.contiguous(),
         sin.contiguous(),
+        cos if means is None else means,
         tokens,
         dim,
         half,
@@ -70,6 +91,7 @@ def qk_norm_rope_triton(
         *q.stride()[:2],
         *k.stride()[:2],
         eps,
+        MEANS=means is not None,
         BLOCK=block,
         num_warps=min(8, max(1, block // 256)),
     )
@@ -84,6 +106,7 @@ def _kernel(
     k_weight,
     cos,
     sin,
+    means,
     tokens,
     dim,
     half,
@@ -93,6 +116,7 @@ def _kernel(
     k_batch,
     k_token,
     eps,
+    MEANS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
@@ -108,8 +132,11 @@ def _kernel(
     column = tl.arange(0, 2 * BLOCK)
     inside = column < dim
     values = tl.load(base + column, mask=inside, other=0.0).to(tl.float32)
-    inverse = 1.0 / tl.sqrt(tl.sum(values * values, axis=0) / dim + eps)
-    values = values * inverse * tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    if MEANS:
+        mean = tl.load(means + tl.program_id(1) * tl.num_programs(0) + row)
+    else:
+        mean = tl.sum(values * values, axis=0) / dim
+    values = values * (1.0 / tl.sqrt(mean + eps)) * tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
     even, odd = tl.split(tl.reshape(values, (BLOCK, 2)))
     pair = tl.arange(0, BLOCK)
     angle = sample * angle_batch + token * half + pair % half

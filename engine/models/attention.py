@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from animacy.engine.kernels import merge_splits, qk_norm_rope
+from animacy.engine.kernels import mean_squares, merge_splits, qk_norm_rope
 from animacy.engine.kernels.dispatch import on_gpu
 from animacy.engine.models.rope import Angles
+from animacy.engine.ranks import Ranks
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values, each (batch, tokens, heads, head_dim)."""
@@ -86,23 +87,28 @@ def _splits(q: Tensor, k: Tensor) -> int:
 
 
 class SelfAttention(nn.Module):
-    """Attention of video tokens to video tokens, past ones by way of a memory."""
+    """Attention of video tokens to video tokens, past ones by way of a memory.
 
-    def __init__(self, dim: int, num_heads: int, eps: float) -> None:
+    Each of the ranks has its share of the heads, and all get the sum of what the heads say.
+    """
+
+    def __init__(self, dim: int, num_heads: int, eps: float, ranks: Ranks) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads = num_heads // ranks.size
         self.eps = eps
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.norm_q = nn.RMSNorm(dim, eps)
-        self.norm_k = nn.RMSNorm(dim, eps)
-        self.o = nn.Linear(dim, dim)
+        self.ranks = ranks
+        self.width, mine = dim, dim // ranks.size
+        self.qkv = nn.Linear(dim, 3 * mine)
+        self.norm_q = nn.RMSNorm(mine, eps)
+        self.norm_k = nn.RMSNorm(mine, eps)
+        self.o = nn.Linear(mine, dim)
 
     def forward(self, x: Tensor, angles: Angles, layer: int, memory: Memory | None, mask: Tensor | None) -> Tensor:
         """Attend from (batch, tokens, dim) to itself and to what `memory` returns for `layer`."""
         q, k, v = self._project(x, angles)
         if memory is not None:
             k, v = memory.update(layer, k, v)
-        return self.o(attention(q, k, v, mask))
+        return self.ranks.all_reduce(self.o(attention(q, k, v, mask)))
 
     def remember(self, x: Tensor, angles: Angles, layer: int, memory: Memory) -> None:
         """Store the keys and values of (batch, tokens, dim), and nothing else."""
@@ -111,26 +117,34 @@ class SelfAttention(nn.Module):
     def _project(self, x: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (batch, tokens, heads, head_dim), the former two normed and rotated."""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
-        q, k = qk_norm_rope(q, k, self.norm_q.weight, self.norm_k.weight, angles.cos, angles.sin, self.eps)
+        means = None if self.ranks.size == 1 else self.ranks.all_reduce(mean_squares(q, k, self.width))
+        q, k = qk_norm_rope(q, k, self.norm_q.weight, self.norm_k.weight, angles.cos, angles.sin, self.eps, means)
         return tuple(one.unflatten(-1, (self.num_heads, -1)) for one in (q, k, v))
 
 
 class CrossAttention(nn.Module):
-    """Attention of video tokens to a context whose keys and values are projected once and used at every step."""
+    """Attention of video tokens to a context whose keys and values are projected once and used at every step.
 
-    def __init__(self, dim: int, context_dim: int, num_heads: int, eps: float) -> None:
+    Heads are shared out as in `SelfAttention`.
+    """
+
+    def __init__(self, dim: int, context_dim: int, num_heads: int, eps: float, ranks: Ranks) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.q = nn.Linear(dim, dim)
-        self.kv = nn.Linear(context_dim, 2 * dim)
-        self.norm_q = nn.RMSNorm(dim, eps)
-        self.norm_k = nn.RMSNorm(dim, eps)
-        self.o = nn.Linear(dim, dim)
+        self.num_heads = num_heads // ranks.size
+        self.eps = eps
+        self.ranks = ranks
+        self.width, mine = dim, dim // ranks.size
+        self.q = nn.Linear(dim, mine)
+        self.kv = nn.Linear(context_dim, 2 * mine)
+        self.norm_q = nn.RMSNorm(mine, eps)
+        self.norm_k = nn.RMSNorm(mine, eps)
+        self.o = nn.Linear(mine, dim)
 
     def project(self, context: Tensor) -> KeysValues:
         """Keys and values of a context (batch, tokens, context_dim)."""
         k, v = self.kv(context).chunk(2, dim=-1)
-        return self.norm_k(k).unflatten(-1, (self.num_heads, -1)), v.unflatten(-1, (self.num_heads, -1))
+        k = self._normed(k, self.norm_k)
+        return k.unflatten(-1, (self.num_heads, -1)), v.unflatten(-1, (self.num_heads, -1))
 
     def forward(self, x: Tensor, context: KeysValues) -> Tensor:
         """Attend from (batch, tokens, dim) to projected context.
@@ -139,6 +153,18 @@ class CrossAttention(nn.Module):
         and each run sees its own context (the speech of its latent frame).
         """
         k, v = context
-        q = self.norm_q(self.q(x)).unflatten(-1, (self.num_heads, -1))
+        q = self._normed(self.q(x), self.norm_q).unflatten(-1, (self.num_heads, -1))
         runs = q.reshape(k.shape[0], -1, *q.shape[2:])
-        return self.o(attention(runs, k, v).view(x.shape))
+        return self.project_out(attention(runs, k, v).view(*x.shape[:2], -1))
+
+    def project_out(self, mixed: Tensor) -> Tensor:
+        """From this rank's heads (batch, tokens, heads * head_dim) to what all ranks' add, (batch, tokens, dim)."""
+        return self.ranks.all_reduce(self.o(mixed))
+
+    def _normed(self, x: Tensor, norm: nn.RMSNorm) -> Tensor:
+        """RMS norm over the heads of all ranks."""
+        if self.ranks.size == 1:
+            return norm(x)
+        values = x.float()
+        mean = self.ranks.all_reduce(values.square().sum(-1, keepdim=True) / self.width)
+        return (values * torch.rsqrt(mean + self.eps) * norm.weight.float()).type_as(x)

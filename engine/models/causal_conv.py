@@ -5,11 +5,14 @@ owns a buffer of its past frames and one chunk. What comes before it writes new 
 convolution reads the whole, and the last frames move to the front: no concatenation, no padding in time, and addresses
 that never change, so that a captured graph stays valid. What a convolution still owes its result (bias, shortcut) is
 paid by whoever reads it next, in the same pass over memory: see `Sum`.
+
+Where ranks share the decoder, each has a stripe of every picture. A convolution then reads one row of its neighbours'
+stripes, above and below its own: its buffer holds these too, and they are exchanged as they come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 
 from animacy.engine.errors import EngineError
 from animacy.engine.kernels import SAME, Unfold, add_norm_silu
+from animacy.engine.ranks import ALONE, Ranks
 
 
 class Sum:
@@ -65,19 +69,24 @@ class FeatureCache:
         self._sessions = sessions
         self._buffers: dict[str, Tensor] = {}
         self._past: dict[str, int] = {}
+        self._beyond: dict[str, int] = {}
 
-    def window(self, key: str, x: Tensor, past: int, frames: int, layout: torch.memory_format) -> Tensor:
+    def window(
+        self, key: str, x: Tensor, past: int, frames: int, layout: torch.memory_format, beyond: int = 0
+    ) -> Tensor:
         """The buffer of convolution `key` as far as a chunk like `x` needs it: (sessions, channels, past + t, h, w).
 
-        The first call allocates, in memory format `layout`; a latent frame is worth `frames` at this place.
+        The first call allocates, in memory format `layout`; a latent frame is worth `frames` at this place. There are
+        `beyond` more rows above and below those of `x`, zeros at first.
         """
+        height, width = x.shape[3] + 2 * beyond, x.shape[4]
         buffer = self._buffers.get(key)
         if buffer is None:
             sessions = max(self._sessions, x.shape[0])
-            shape = (sessions, x.shape[1], past + frames * self._latent_frames, *x.shape[3:])
+            shape = (sessions, x.shape[1], past + frames * self._latent_frames, height, width)
             buffer = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout).zero_()
-            self._buffers[key], self._past[key] = buffer, past
-        fits = (buffer.shape[1], *buffer.shape[3:]) == (x.shape[1], *x.shape[3:])
+            self._buffers[key], self._past[key], self._beyond[key] = buffer, past, beyond
+        fits = (buffer.shape[1], *buffer.shape[3:]) == (x.shape[1], height, width)
         if not fits or x.shape[0] > buffer.shape[0] or x.shape[2] > buffer.shape[2] - past:
             raise EngineError(f"chunk {tuple(x.shape)} does not fit the cache {tuple(buffer.shape)} of {key}")
         return buffer[: x.shape[0], :, : past + x.shape[2]]
@@ -86,7 +95,7 @@ class FeatureCache:
         """A view of one session's past; its convolutions must have run before, so that there are buffers."""
         view = FeatureCache(self._latent_frames)
         view._buffers = {key: buffer[index : index + 1] for key, buffer in self._buffers.items()}
-        view._past = self._past
+        view._past, view._beyond = self._past, self._beyond
         return view
 
     def reset(self) -> None:
@@ -97,6 +106,22 @@ class FeatureCache:
     def tensors(self) -> dict[str, Tensor]:
         """Views of the past frames of each convolution."""
         return {key: buffer[:, :, : self._past[key]] for key, buffer in self._buffers.items()}
+
+    def gather(self, ranks: Ranks) -> dict[str, Tensor]:
+        """Copies of the past frames of each convolution, of whole pictures whatever the stripes."""
+        return {key: ranks.all_gather(self._inner(key, past), 3).clone() for key, past in self.tensors().items()}
+
+    def scatter(self, whole: Mapping[str, Tensor], ranks: Ranks) -> None:
+        """Go on where `gather` was called, on as many ranks or others."""
+        for key, past in self.tensors().items():
+            rows, beyond = self._inner(key, past).shape[3], self._beyond[key]
+            padded = F.pad(whole[key], (0, 0, beyond, beyond))
+            past.copy_(padded.narrow(3, ranks.rank * rows, rows + 2 * beyond))
+
+    def _inner(self, key: str, past: Tensor) -> Tensor:
+        """Without the neighbours' rows."""
+        beyond = self._beyond[key]
+        return past.narrow(3, beyond, past.shape[3] - 2 * beyond)
 
 
 def memory_format_of(x: Tensor) -> torch.memory_format:
@@ -109,7 +134,7 @@ class CausalConv3d(nn.Conv3d):
     """A convolution whose outputs see the present and the past only; "same" padding in height and width.
 
     `frames` is how many frames a latent frame is worth at this place. Inputs are laid out in memory like the weight.
-    `key` names the convolution in a `FeatureCache`; the network that holds it sets it.
+    `key` names the convolution in a `FeatureCache`, and `ranks` share pictures; the network that holds it sets both.
     """
 
     def __init__(
@@ -120,6 +145,7 @@ class CausalConv3d(nn.Conv3d):
         self.past = kernel[0] - time_stride
         self.frames = frames
         self.key = ""
+        self.ranks = ALONE
 
     def forward(self, x: Sum, cache: FeatureCache | None, norm: Tensor | None = None, keep: bool = False) -> Sum:
         """Convolve a chunk (batch, channels, t, height, width) and remember its end.
@@ -128,7 +154,8 @@ class CausalConv3d(nn.Conv3d):
         Without a cache the past is zeros.
         """
         window = self._filled(x, cache, norm, keep)
-        y = F.conv3d(window, self.weight, None, self.stride, self.padding)
+        padding = (0, 0, self.padding[2]) if self._beyond else self.padding
+        y = F.conv3d(window, self.weight, None, self.stride, padding)
         if cache is not None:
             _keep(window, self.past)
         return Sum(y, self.bias)
@@ -138,17 +165,23 @@ class CausalConv3d(nn.Conv3d):
         if cache is not None:
             _keep(self._filled(Sum(x), cache, None, True), self.past)
 
+    @property
+    def _beyond(self) -> int:
+        """Rows of each neighbour's stripe that it reads."""
+        return self.padding[1] if self.ranks.size > 1 else 0
+
     def _filled(self, x: Sum, cache: FeatureCache | None, norm: Tensor | None, keep: bool) -> Tensor:
         """Past and present, the present after norm and SiLU if asked for."""
-        layout = memory_format_of(self.weight)
-        if cache is None:
-            batch, channels, frames, height, width = x.values.shape
-            shape = (batch, channels, self.past + frames, height, width)
-            window = torch.empty(shape, dtype=x.values.dtype, device=x.values.device, memory_format=layout)
-            window[:, :, : self.past] = 0
-        else:
-            window = cache.window(self.key, x.values, self.past, self.frames, layout)
-        x.read(window[:, :, self.past :], norm, keep)
+        layout, beyond = memory_format_of(self.weight), self._beyond
+        cache, frames = (FeatureCache(), x.values.shape[2]) if cache is None else (cache, self.frames)
+        window = cache.window(self.key, x.values, self.past, frames, layout, beyond)
+        present = window[:, :, self.past :]
+        if not beyond:
+            x.read(present, norm, keep)
+            return window
+        mine = present[:, :, :, beyond:-beyond]
+        x.read(mine, norm, keep)
+        present[:, :, :, :beyond], present[:, :, :, -beyond:] = self.ranks.beyond(mine)
         return window
 
 

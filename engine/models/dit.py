@@ -21,6 +21,7 @@ from animacy.engine.errors import EngineError
 from animacy.engine.kernels import add_norm_modulate, gated_residual, linear_gelu, norm_modulate
 from animacy.engine.models.attention import CrossAttention, KeysValues, Memory, SelfAttention
 from animacy.engine.models.rope import Angles
+from animacy.engine.ranks import ALONE, Ranks
 
 _TIME_SCALE = 10_000.0
 """Longest period of the sinusoidal timestep embedding (arXiv:1706.03762)."""
@@ -67,6 +68,12 @@ class AudioProjection(nn.Module):
         return self.norm(tokens.unflatten(-1, (self.config.tokens, -1)))
 
 
+def _modulation(count: int, dim: int) -> Tensor:
+    """Of variance 1 / dim as Wan's, but uniform: a normal one imports PyTorch's compiler on the meta device."""
+    limit = (3 / dim) ** 0.5
+    return torch.empty(1, count, dim).uniform_(-limit, limit)
+
+
 Owed = tuple[Tensor, Tensor]
 """What a block leaves to be added to the residual stream, and its gate: the next norm adds it in the same pass."""
 
@@ -79,15 +86,20 @@ def pay_and_norm(x: Tensor, owed: Owed | None, scale: Tensor, shift: Tensor, eps
 
 
 class FeedForward(nn.Sequential):
-    """Two layers with GELU between; a sequence so that its weights have the names of Wan's."""
+    """Two layers with GELU between; a sequence so that its weights have the names of Wan's.
 
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__(nn.Linear(dim, hidden), nn.Identity(), nn.Linear(hidden, dim))
+    Each of the ranks has its share of what is hidden.
+    """
+
+    def __init__(self, dim: int, hidden: int, ranks: Ranks) -> None:
+        mine = ranks.widths(hidden)[ranks.rank]
+        super().__init__(nn.Linear(dim, mine), nn.Identity(), nn.Linear(mine, dim))
+        self.ranks = ranks
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, tokens, dim) to the same shape."""
         up, _, down = self
-        return down(linear_gelu(x, up.weight, up.bias))
+        return self.ranks.all_reduce(down(linear_gelu(x, up.weight, up.bias)))
 
 
 class Block(nn.Module):
@@ -96,21 +108,21 @@ class Block(nn.Module):
     Each branch starts with a norm of what the branch before has added to, so that the two are one pass.
     """
 
-    def __init__(self, config: DiTConfig, index: int) -> None:
+    def __init__(self, config: DiTConfig, index: int, ranks: Ranks) -> None:
         super().__init__()
-        dim, eps = config.dim, config.eps
+        dim, heads, eps = config.dim, config.num_heads, config.eps
         audio = config.audio if config.audio is not None and index in config.audio.blocks else None
         affine = config.cross_attn_norm
         self.eps = eps
-        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
-        self.self_attn = SelfAttention(dim, config.num_heads, eps)
+        self.modulation = nn.Parameter(_modulation(6, dim))
+        self.self_attn = SelfAttention(dim, heads, eps, ranks)
         if config.text_dim is not None:
             self.cross_norm = nn.LayerNorm(dim, eps) if affine else None
-            self.cross_attn = CrossAttention(dim, dim, config.num_heads, eps)
+            self.cross_attn = CrossAttention(dim, dim, heads, eps, ranks)
         if audio is not None:
             self.audio_norm = nn.LayerNorm(dim, eps) if affine else None
-            self.audio_attn = CrossAttention(dim, audio.token_dim, config.num_heads, eps)
-        self.ffn = FeedForward(dim, config.ffn_dim)
+            self.audio_attn = CrossAttention(dim, audio.token_dim, heads, eps, ranks)
+        self.ffn = FeedForward(dim, config.ffn_dim, ranks)
 
     def forward(
         self,
@@ -169,7 +181,7 @@ class Head(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.eps = config.eps
-        self.modulation = nn.Parameter(torch.randn(1, 2, config.dim) / config.dim**0.5)
+        self.modulation = nn.Parameter(_modulation(2, config.dim))
         self.head = nn.Linear(config.dim, prod(config.patch_size) * config.out_channels)
 
     def forward(self, x: Tensor, owed: Owed | None, time: TimeEmbedding) -> Tensor:
@@ -179,11 +191,20 @@ class Head(nn.Module):
 
 
 class VideoDiT(nn.Module):
-    """Predicts the flow velocity (noise minus clean) of some latent frames, given those before them."""
+    """Predicts the flow velocity (noise minus clean) of some latent frames, given those before them.
 
-    def __init__(self, config: DiTConfig) -> None:
+    Several ranks may share it as Megatron-LM does (arXiv:1909.08053): heads and the hidden channels of feed-forwards
+    are split, all else is on each of them, and each calls everything with the same arguments at the same time.
+
+    Raises:
+        EngineError: the heads do not divide by the ranks.
+    """
+
+    def __init__(self, config: DiTConfig, ranks: Ranks = ALONE) -> None:
         super().__init__()
+        config.check_split(ranks.size)
         self.config = config
+        self.ranks = ranks
         dim = config.dim
         self.patch_embedding = nn.Conv3d(config.in_channels, dim, config.patch_size, config.patch_size)
         self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
@@ -192,7 +213,7 @@ class VideoDiT(nn.Module):
             self.text_embedding = nn.Sequential(nn.Linear(config.text_dim, dim), nn.GELU("tanh"), nn.Linear(dim, dim))
         if config.audio is not None:
             self.audio_proj = AudioProjection(config.audio)
-        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.num_layers))
+        self.blocks = nn.ModuleList(Block(config, index, ranks) for index in range(config.num_layers))
         self.head = Head(config)
 
     @property
@@ -258,7 +279,7 @@ class VideoDiT(nn.Module):
         if self.config.text_dim is None:
             return {}
         values = {layer: v[:, :1].flatten(2) for layer, (_, v) in self.embed_text(None, 1).items()}
-        return {layer: self.blocks[layer].cross_attn.o(value) for layer, value in values.items()}
+        return {layer: self.blocks[layer].cross_attn.project_out(value) for layer, value in values.items()}
 
     def embed_audio(self, features: Tensor) -> dict[int, KeysValues]:
         """Project speech features (batch, frames, window, feature_dim) for the blocks that listen."""

@@ -18,11 +18,13 @@ from animacy.engine.models.vae_blocks import (
     ChannelNorm,
     Downsample,
     FoldShortcut,
+    FrameAttention,
     MiddleBlock,
     ResidualBlock,
     Upsample,
     unfolding,
 )
+from animacy.engine.ranks import ALONE, Ranks
 
 _RGB = 3
 
@@ -144,6 +146,7 @@ class VideoVAE(nn.Module):
         for name, values in (("latents_mean", config.latents_mean), ("latents_std", config.latents_std)):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1, 1), persistent=False)
         self._format = torch.contiguous_format
+        self.ranks = ALONE
 
     @property
     def device(self) -> torch.device:
@@ -178,6 +181,18 @@ class VideoVAE(nn.Module):
                 module.fold()
         return self
 
+    def share(self, ranks: Ranks) -> Self:
+        """Let ranks decode together, each a horizontal stripe of every picture; each has all weights.
+
+        What is decoded is the same: convolutions read their neighbours' nearest rows, and attention all keys and
+        values. Only with a cache, and with rows of latents that divide; every rank decodes the same at the same time.
+        """
+        self.ranks = ranks
+        for module in self.decoder.modules():
+            if isinstance(module, CausalConv3d | Upsample | FrameAttention):
+                module.ranks = ranks
+        return self
+
     def encode(self, frames: Tensor, cache: FeatureCache | None, first: bool) -> Tensor:
         """Encode one chunk to the mean of its latents.
 
@@ -202,9 +217,11 @@ class VideoVAE(nn.Module):
             first: whether the stream begins here.
 
         Returns:
-            (batch, 3, 1 at `first`, else n * `temporal_factor`, pixels high, pixels wide) in [-1, 1].
+            (batch, 3, 1 at `first`, else n * `temporal_factor`, pixels high, pixels wide) in [-1, 1]; of ranks that
+            `share` it, each its stripe.
         """
-        raw = (latents.float() * self.latents_std + self.latents_mean).to(self.dtype)
+        mine = self.ranks.part(latents.float(), 3)
+        raw = (mine * self.latents_std + self.latents_mean).to(self.dtype)
         x = self.post_quant_conv(raw.contiguous(memory_format=self._format))
         return unpatchify(self.decoder(x, cache, first), self.config.patch_size).clamp(-1, 1)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from animacy.engine.kernels.add_norm_silu import Unfold, channel_norm
 from animacy.engine.models.causal_conv import CausalConv3d, FeatureCache, Sum, each_frame, memory_format_of
+from animacy.engine.ranks import ALONE
 
 
 class ChannelNorm(nn.Module):
@@ -45,13 +46,17 @@ class ResidualBlock(nn.Module):
 
 
 class FrameAttention(nn.Module):
-    """Self attention with one head among the positions of each frame."""
+    """Self attention with one head among the positions of each frame.
+
+    Where `ranks` share pictures, each asks for its stripe, and all see all keys and values.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = ChannelNorm(channels, 2)
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
+        self.ranks = ALONE
 
     def forward(self, x: Sum) -> Sum:
         """Map (batch, channels, t, h, w) to the same shape."""
@@ -63,7 +68,8 @@ class FrameAttention(nn.Module):
         positions = frames.permute(0, 2, 3, 1).flatten(1, 2)
         normed = channel_norm(positions.float(), self.norm.gamma.float().flatten(), dim=-1).type_as(frames)
         qkv = F.linear(normed, self.to_qkv.weight.flatten(1), self.to_qkv.bias)
-        q, k, v = qkv.unsqueeze(1).chunk(3, dim=-1)
+        q, kv = qkv.unsqueeze(1).split((frames.shape[1], 2 * frames.shape[1]), dim=-1)
+        k, v = self.ranks.all_gather(kv, 2).chunk(2, dim=-1)
         mixed = F.scaled_dot_product_attention(q, k, v).squeeze(1)
         out = F.linear(mixed, self.proj.weight.flatten(1), self.proj.bias)
         return out.unflatten(1, frames.shape[2:]).permute(0, 3, 1, 2)
@@ -106,7 +112,8 @@ class Upsample(nn.Module):
     """Doubles height and width and, with `in_time`, the number of frames; `frames` come in.
 
     Nearest neighbours and a 3 x 3 convolution: together they are one transposed convolution of stride 2, whose 4 x 4
-    kernel does 4 products an output pixel instead of 9 and reads the small picture instead of the large one.
+    kernel does 4 products an output pixel instead of 9 and reads the small picture instead of the large one. Where
+    `ranks` share pictures, it reads a row of each neighbour's stripe.
     """
 
     def __init__(self, in_channels: int, out_channels: int, frames: int, in_time: bool) -> None:
@@ -114,6 +121,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.time_conv = CausalConv3d(in_channels, 2 * in_channels, (3, 1, 1), frames) if in_time else None
         self._folded: Tensor | None = None
+        self.ranks = ALONE
 
     def fold(self) -> None:
         """Compute the transposed kernel once, for weights that do not change any more."""
@@ -126,7 +134,12 @@ class Upsample(nn.Module):
         """
         y = x.whole() if self.time_conv is None or first else _interleave(self.time_conv(x, cache).whole())
         kernel = _transposed(self.conv.weight) if self._folded is None else self._folded
-        large = each_frame(lambda frames: F.conv_transpose2d(frames, kernel, stride=2, padding=1), y)
+        rows = 1
+        if self.ranks.size > 1:
+            above, below = self.ranks.beyond(y)
+            y = torch.cat((above, y, below), dim=3).contiguous(memory_format=memory_format_of(y))
+            rows = 3  # of the result, which has two more for each row that came
+        large = each_frame(lambda frames: F.conv_transpose2d(frames, kernel, stride=2, padding=(rows, 1)), y)
         return Sum(large, self.conv.bias)
 
 

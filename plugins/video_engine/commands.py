@@ -36,16 +36,19 @@ def serve_engine(
     ] = None,
     device: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it at run time
-        typer.Option(help="Of the transformer and of the decoder; twice for two. Default: a GPU if there is one."),
+        typer.Option(help="Of all, or once for each GPU. Default: a GPU if there is one."),
     ] = None,
+    gpus: Annotated[Optional[int], typer.Option(help="So many GPUs, the first ones.", min=1)] = None,  # noqa: UP045 - typer reads it at run time
     size: Size = None,
     sessions: Sessions = 1,
 ) -> None:
     """Load an engine and serve characters until interrupted; recipes reach it by `video.address`."""
+    if gpus is not None and device:
+        raise InputError("both --gpus and --device were given", "Give one of them.")
     options = EngineOptions(
         preset=preset,
         weights=None if weights is None else str(weights),
-        devices=tuple(device or ("auto",)),
+        devices=tuple(device or (f"cuda:{gpu}" for gpu in range(gpus or 0))) or ("auto",),
         size=_size(size),
         capacity=sessions,
     )
@@ -86,14 +89,14 @@ def print_plan(
     size: Size = None,
     sessions: Sessions = 1,
     dtype: Annotated[str, typer.Option(help="What the networks run in: bf16, fp16 or fp32.")] = "bf16",
-    decoder_apart: Annotated[bool, typer.Option("--decoder-apart", help="The decoder has a GPU of its own.")] = False,
+    gpus: Annotated[int, typer.Option(help="Over how many it is spread.", min=1)] = 1,
 ) -> None:
     """Print what a preset takes of a GPU's memory, before anything is loaded."""
     with needing_torch():
         from animacy.engine.plan import plan
 
     width, height = _size(size) or (None, None)
-    for line in plan(preset(preset_name), height, width, sessions, dtype, decoder_apart).lines:
+    for line in plan(preset(preset_name), height, width, sessions, dtype, gpus).lines:
         typer.echo(line)
 
 

@@ -13,6 +13,7 @@ from animacy.core.provider import Settings
 from animacy.engine.address import Address
 from animacy.engine.config import PRESETS
 from animacy.engine.serve import EngineOptions
+from animacy.engine.spread import SPREADS
 
 Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
@@ -25,7 +26,10 @@ class VideoEngineSettings(Settings):
         None, min_length=1, description="Folder with `transformer` and `vae`; none draws noise, for trying out"
     )
     devices: tuple[Device, ...] = Field(
-        ("auto",), min_length=1, max_length=2, description="Of the transformer and of the decoder, or of both"
+        ("auto",),
+        min_length=1,
+        max_length=max(SPREADS),
+        description="Of all, or of each part of the transformer and then of the decoder",
     )
     size: tuple[int, int] | None = Field(
         None, description="Width and height that the engine draws; the preset's when left out"

@@ -38,4 +38,23 @@ def picture(height, width, seed=0):
     return torch.randint(0, 256, (height, width, 3), generator=generator, dtype=torch.uint8)
 
 
-__all__ = ["DEVICE", "TINY", "TINY_21", "angles", "make", "picture", "relative", "with_stream"]
+class Between(torch.nn.Module):
+    """Calls something in the middle of an iteration, as another thread would."""
+
+    def __init__(self, dit):
+        super().__init__()
+        self.dit = dit
+        self.call = lambda: None
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("dit"), name)
+
+    def forward(self, *arguments):
+        self.call()
+        return self.dit(*arguments)
+
+
+__all__ = ["DEVICE", "TINY", "TINY_21", "Between", "angles", "make", "picture", "relative", "with_stream"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,9 @@ import torch
 
 from animacy.engine.bench.theirs import their_dit, their_vae
 from animacy.engine.config import WAN21_1_3B, WAN22_5B
+from animacy.engine.errors import EngineError
+from animacy.engine.followers import Followers, Shared
+from animacy.engine.loading import Devices, load_models
 from animacy.engine.models.causal_conv import FeatureCache
 from animacy.engine.models.dit import Conditions
 from animacy.engine.sessions import Sessions
@@ -68,9 +72,9 @@ def test_the_decoder_in_bfloat16_is_near_diffusers_in_float32(preset):
     assert error(torch.cat(pieces, dim=2), expected) <= 2e-2
 
 
-def drawn(preset, models, seeds, iterations=12, warm=True):
+def drawn(preset, models, seeds, iterations=12, warm=True, followers=None):
     """Frames of the last iterations of some sessions, past a window that has turned over."""
-    engine = Sessions(preset, *models, *SIZE, capacity=len(seeds))
+    engine = Sessions(preset, *models, *SIZE, len(seeds), followers)
     if warm:
         engine.warm_up()
     audio = preset.dit.audio
@@ -110,3 +114,53 @@ def test_a_decoder_on_another_gpu_draws_the_same(preset):
     dit, vae = networks(preset)
     (two,) = drawn(preset, (dit, vae.to("cuda:1")), [1])
     assert apart(two, one) <= 1
+
+
+def test_pictures_are_begun_while_the_clean_pass_still_runs(preset):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    dit, vae = networks(preset)
+    engine = Sessions(preset, dit, vae.to("cuda:1"), *SIZE)
+    engine.warm_up()
+    engine.admit(picture(*SIZE))
+    for _ in range(3):
+        pending = engine.step()
+        pending.wait()
+    assert pending.decode.start < pending.denoise.end
+
+
+@contextlib.contextmanager
+def shared(preset, dit, vae, capacity):
+    """Networks that so many GPUs share each, and the processes of the others."""
+    cuda = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    apart = cuda[dit : dit + vae] if vae > 1 else cuda[:1]
+    if len(cuda) < dit or len(apart) < vae:
+        pytest.skip(f"needs {dit + (vae if vae > 1 else 0)} GPUs")
+    devices = Devices(tuple(cuda[:dit]), tuple(apart))
+    followers = Followers.start(Shared(preset, None, devices, *SIZE, capacity))
+    try:
+        yield load_models(preset, None, devices, followers.dit.ranks, followers.vae.ranks), followers
+    finally:
+        followers.close()
+
+
+@pytest.mark.parametrize(("dit", "vae"), [(2, 1), (3, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize("warm", [True, False], ids=["replayed", "eager"])
+def test_gpus_that_share_a_network_draw_the_same(preset, dit, vae, warm):
+    with shared(preset, dit, vae, 2) as (models, followers):
+        together = drawn(preset, models, [1, 2], warm=warm, followers=followers)
+    alone = load_models(preset, None, Devices.parse(["cuda:0"]))
+    for mine, expected in zip(together, drawn(preset, alone, [1, 2]), strict=True):
+        assert apart(mine, expected) <= 2
+
+
+def test_a_gpu_process_that_is_killed_is_told_though_others_wait_for_it(preset):
+    with shared(preset, 2, 1, 1) as (models, followers):
+        engine = Sessions(preset, *models, *SIZE, 1, followers)
+        engine.warm_up()
+        engine.admit(picture(*SIZE))
+        engine.step().wait()
+        followers.processes[0].kill()
+        with pytest.raises(EngineError, match="was killed by SIGKILL"):
+            for _ in range(99):
+                engine.step().wait()

@@ -14,6 +14,7 @@ from animacy.engine.kernels import SAME, Unfold, add_norm_silu, dispatch
 from animacy.engine.kernels.add_norm_silu import add_norm_silu_reference, add_norm_silu_triton
 from animacy.engine.kernels.fp8 import FP8, quantize_fp8_reference, quantize_fp8_triton
 from animacy.engine.kernels.gated_residual import gated_residual_reference, gated_residual_triton
+from animacy.engine.kernels.mean_squares import mean_squares_reference, mean_squares_triton
 from animacy.engine.kernels.merge_splits import merge_splits_reference, merge_splits_triton
 from animacy.engine.kernels.norm_modulate import (
     add_norm_modulate_reference,
@@ -84,6 +85,23 @@ def channels_last(*shape, dtype, seed=0):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("means_of", [mean_squares_reference, mean_squares_triton], ids=["reference", "triton"])
+def test_qk_norm_rope_of_heads_that_are_spread_over_ranks(dtype, means_of):
+    tokens, heads, head_dim, ranks = 5, 6, 12, 3
+    dim = heads * head_dim
+    q, k, _ = values(2, tokens, 3 * dim, dtype=dtype).chunk(3, dim=-1)
+    weights = [1 + 0.3 * values(dim, dtype=dtype, seed=seed) for seed in (1, 2)]
+    turn = values(tokens, head_dim // 2, seed=3)
+    tables = (turn.cos(), turn.sin())
+    expected = [norm_rope_reference(x, w, *tables, 1e-6) for x, w in zip((q, k), weights, strict=True)]
+    parts = [[one.chunk(ranks, dim=-1)[rank] for one in (q, k, *weights)] for rank in range(ranks)]
+    means = sum(means_of(q, k, dim) for q, k, *_ in parts)
+    got = [qk_norm_rope_triton(*part, *tables, 1e-6, means) for part in parts]
+    for mine, reference in zip(zip(*got, strict=True), expected, strict=True):
+        torch.testing.assert_close(torch.cat(mine, dim=-1), reference, **tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize(
@@ -108,6 +126,16 @@ def test_add_norm_silu_writes_into_the_window_of_a_convolution(dtype, batch, nor
     torch.testing.assert_close(window[:, :, 2:], expected, **tolerance(dtype))
     torch.testing.assert_close(x, summed, **tolerance(dtype))
     assert torch.equal(window[:, :, :2], past)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_add_norm_silu_writes_between_the_rows_of_neighbours(dtype):
+    x, weight = channels_last(2, 20, 3, 4, 6, dtype=dtype), 1 + 0.3 * values(20, 1, 1, 1, seed=1)
+    window = channels_last(2, 20, 5, 6, 6, dtype=dtype, seed=2)
+    expected = window.clone()
+    add_norm_silu_reference(x, None, None, SAME, weight, expected[:, :, 2:, 1:-1])
+    add_norm_silu_triton(x, None, None, SAME, weight, window[:, :, 2:, 1:-1])
+    torch.testing.assert_close(window, expected, **tolerance(dtype))
 
 
 def test_norm_of_nothing_is_nothing():
@@ -210,7 +238,7 @@ def test_the_kernels_compile_for_a_gpu(tmp_path):
     command = [sys.executable, "-m", "tests.engine.compile_kernels"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 8
+    assert len(done.stdout.splitlines()) == 9
 
 
 def test_training_goes_through_the_references():

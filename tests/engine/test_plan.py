@@ -11,6 +11,7 @@ from animacy.engine.errors import EngineError
 from animacy.engine.models.causal_conv import FeatureCache
 from animacy.engine.models.rope import RotaryEmbedding
 from animacy.engine.plan import plan
+from animacy.engine.spread import SPREADS
 from animacy.engine.weights import empty_dit, empty_vae, random_
 from tests.engine.helpers import TINY, TINY_21, with_stream
 
@@ -72,15 +73,37 @@ def test_float32_takes_twice_the_cache_of_bfloat16():
 
 
 def test_a_decoder_on_its_own_gpu_is_counted_there():
-    together, apart = plan(TINY), plan(TINY, vae_device_separate=True)
+    together, apart = plan(TINY), plan(TINY, gpus=2)
     assert apart.bytes_on(0) + apart.bytes_on(1) == together.bytes_on(0)
     assert {item.name for item in apart.items if item.device == 1} == {
         "autoencoder weights",
         "feature cache of the decoder",
         "activations of the decoder",
     }
-    with pytest.raises(EngineError, match="for 2 GPUs, there are 1"):
-        apart.check([10 * GIB])
+    apart.check({1: apart.bytes_on(1)})
+    with pytest.raises(EngineError, match="GPU 0 needs"):
+        apart.check({0: apart.bytes_on(0) - 1, 1: 10 * GIB})
+
+
+@pytest.mark.parametrize("gpus", [3, 4, 5])
+def test_those_who_share_a_network_have_a_part_of_what_it_takes(gpus):
+    preset, shared = PRESETS["wan22-5b"], SPREADS[gpus]
+    one, several = plan(preset, gpus=2), plan(preset, gpus=gpus)
+    before, after = (
+        [{item.name: item.bytes for item in planned.items if item.device == gpu} for gpu in range(planned.devices)]
+        for planned in (one, several)
+    )
+    transformers, decoders = after[: shared.dit], after[shared.dit :]
+    assert transformers == transformers[:1] * shared.dit and decoders == decoders[:1] * shared.vae
+    for name in ("keys and values of the video", "keys and values of prompts", "keys and values of speech"):
+        assert transformers[0][name] * shared.dit == before[0][name]
+    assert 1 < transformers[0]["transformer weights"] * shared.dit / before[0]["transformer weights"] < 1.1
+    assert decoders[0]["autoencoder weights"] == before[1]["autoencoder weights"]
+    assert (
+        1 <= decoders[0]["feature cache of the decoder"] * shared.vae / before[1]["feature cache of the decoder"] < 1.1
+    )
+    with pytest.raises(EngineError, match="spread it over 5 GPUs"):
+        plan(preset, gpus=4).check(GIB)
 
 
 def test_what_does_not_fit_is_refused_with_what_would_help():
@@ -104,7 +127,13 @@ def test_weights_alone_too_large_give_no_number_of_sessions():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"dtype": "int8"}, "choose one of bf16"), ({"sessions": 0}, "1 or more"), ({"height": 65}, "multiples of")],
+    [
+        ({"dtype": "int8"}, "choose one of bf16"),
+        ({"sessions": 0}, "1 or more"),
+        ({"height": 65}, "multiples of"),
+        ({"gpus": 9}, "1 or 2 or 3 or 4 or 5"),
+        ({"gpus": 5}, "let it have 1 or 2 of them"),
+    ],
     ids=str,
 )
 def test_what_cannot_be_planned(options, message):

@@ -9,7 +9,7 @@ from animacy.engine.config import Commit
 from animacy.engine.errors import EngineError
 from animacy.engine.sessions import Sessions
 from animacy.engine.stream import Stream
-from tests.engine.helpers import TINY, make, picture, with_stream
+from tests.engine.helpers import TINY, Between, make, picture, with_stream
 
 SIZE = {"height": 64, "width": 64}
 
@@ -73,25 +73,6 @@ def test_fp8_keys_and_values_change_little(tiny):
     assert 0 < error < 0.2 * exact.float().std()
 
 
-class Between(torch.nn.Module):
-    """Calls something in the middle of an iteration, as another thread would."""
-
-    def __init__(self, dit):
-        super().__init__()
-        self.dit = dit
-        self.call = lambda: None
-
-    def __getattr__(self, name):
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("dit"), name)
-
-    def forward(self, *arguments):
-        self.call()
-        return self.dit(*arguments)
-
-
 def test_an_interruption_gives_up_the_chunk_of_one_session_only(tiny):
     dit, vae = tiny
     between = Between(dit)
@@ -110,7 +91,7 @@ def test_an_interruption_gives_up_the_chunk_of_one_session_only(tiny):
     single = Stream(TINY, *tiny, **SIZE, seed=1)
     single.start(picture(64, 64, 1))
     single.step()
-    single._sessions._prepare()
+    single._sessions._denoiser.draw(1)
     assert differ(engine.step().wait()[0], single.step()) <= 1
 
 

@@ -121,7 +121,9 @@ def test_any_length_in_the_same_memory(any_stream):
 
     def places():
         sessions = stream._sessions
-        tensors = [*sessions._tensors(0).values(), sessions._denoiser.noise, sessions._denoiser.latents]
+        parts = sessions._denoiser, sessions._decoder
+        tensors = [tensor for part in parts for tensor in part._tensors(0).values()]
+        tensors += [sessions._denoiser.noise, sessions._denoiser.latents]
         return [(tensor.data_ptr(), tensor.shape) for tensor in tensors]
 
     before, size = places(), state_size(stream)
@@ -195,7 +197,7 @@ def test_an_interrupted_chunk_is_given_up_and_leaves_no_trace(tiny, after):
         frames(one, 5)
     wrapped.after, wrapped.on_reached = after, stream.interrupt
     assert stream.step(speech()) is None
-    undisturbed._sessions._prepare()  # the noise of the chunk given up
+    undisturbed._sessions._denoiser.draw(1)  # the noise of the chunk given up
     assert torch.equal(frames(stream, 3), frames(undisturbed, 3))
 
 

@@ -42,6 +42,7 @@ def test_an_engine_is_served_until_it_is_interrupted(engine, tmp_path, address):
 def test_a_plan_needs_no_gpu(engine):
     planned = animacy("engine", "plan", "--preset", "spark", "--sessions", "2", "--size", "320x256")
     assert planned.stdout.startswith("spark at 320x256, bf16, 2 sessions")
+    assert "GPU 2" in animacy("engine", "plan", "--preset", "spark", "--gpus", "3").stdout
     refused = animacy("engine", "plan", "--preset", "spark", "--size", "big")
     assert refused.returncode == 3 and "832x480" in refused.stderr
 
