@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
+import venv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,12 +54,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def install(packages: Sequence[Path], target: Path) -> None:
-    """Really install packages into a folder, which then serves as PYTHONPATH."""
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
-    with tempfile.TemporaryDirectory() as folder:  # setuptools leaves files beside what it builds
-        copies = [shutil.copytree(package, Path(folder) / package.name) for package in packages]
-        subprocess.run([*command, "--disable-pip-version-check", "--target", target, *copies], check=True)
+def environment(folder: Path, packages: Sequence[Path]) -> str:
+    """Make a fresh environment on top of this one and really install packages into it; returns its Python."""
+    venv.create(folder)
+    python = str(folder / "bin" / "python")
+    here, there = (sysconfig.get_path("purelib", vars={"base": str(base)}) for base in (sys.prefix, folder))
+    Path(there, "base.pth").write_text(f"import site; site.addsitedir({here!r})\n")  # editable installs have a .pth too
+    command = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "-q"]
+    with tempfile.TemporaryDirectory() as copied:  # setuptools leaves files beside what it builds
+        copies = [shutil.copytree(package, Path(copied) / package.name) for package in packages]
+        subprocess.run([*command, "--no-deps", "--no-index", "--no-build-isolation", *copies], check=True)
+    return python
 
 
 @pytest.fixture(scope="session")
@@ -72,17 +79,18 @@ def tutorial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def third_party(tmp_path_factory: pytest.TempPathFactory, tutorial: Path) -> Path:
-    """The packages of the tutorial and one that is broken, installed into a folder."""
-    target = tmp_path_factory.mktemp("site")
-    install([*(path.parent for path in tutorial.glob("*/pyproject.toml")), PACKAGES / "broken"], target)
-    return target
+def third_party(tmp_path_factory: pytest.TempPathFactory, tutorial: Path) -> str:
+    """The Python of an environment with the packages of the tutorial and one that is broken."""
+    packages = [*(path.parent for path in tutorial.glob("*/pyproject.toml")), PACKAGES / "broken"]
+    return environment(tmp_path_factory.mktemp("third-party"), packages)
 
 
-def animacy(*arguments: object, cwd: Path | None = None, timeout: float = 120, **environment: str):
+def animacy(
+    *arguments: object, cwd: Path | None = None, timeout: float = 120, python: str = sys.executable, **environment: str
+):
     """Run the real command line."""
     return subprocess.run(
-        [sys.executable, "-c", "from animacy.core.cli import main; main()", *map(str, arguments)],
+        [python, "-c", "from animacy.core.cli import main; main()", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,

@@ -16,7 +16,7 @@ from animacy.core.errors import InputError
 from animacy.core.plugins import Plugins
 from animacy.core.recipe_loader import load_recipe
 from animacy.testing import check
-from tests.conftest import ROOT, animacy, install
+from tests.conftest import ROOT, animacy, environment
 
 LINT = "E,F,W,I,UP,B,SIM,RUF,ANN,ASYNC,PTH,D1,PERF,N"
 
@@ -53,10 +53,9 @@ def test_it_keeps_its_contract(loaded, role):
 
 def test_it_installs_and_passes_its_own_test(made, tmp_path):
     package = made / "animacy-sample-tool"
-    install([package], tmp_path)
-    command = [sys.executable, "-m", "pytest", "-q", package / "test_sample_tool.py"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    python = environment(tmp_path, [package])
+    command = [python, "-m", "pytest", "-q", package / "test_sample_tool.py"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -57,7 +57,7 @@ def test_a_hook_that_raises_is_reported():
 
 
 def test_others_install_and_a_broken_one_breaks_nothing(third_party):
-    result = animacy("plugins", "--json", PYTHONPATH=str(third_party))
+    result = animacy("plugins", "--json", python=third_party)
     assert result.returncode == 0, result.stderr
     rows = {row["name"]: row for row in json.loads(result.stdout)}
     assert rows["touch_tones"]["version"] == "0.1.0"
@@ -71,13 +71,13 @@ def test_others_install_and_a_broken_one_breaks_nothing(third_party):
     }
     assert "a_package_nobody_has" in rows["broken"]["error"]
     assert all(rows[name]["error"] is None for name in BUILT_IN)
-    table = animacy("plugins", PYTHONPATH=str(third_party))
+    table = animacy("plugins", python=third_party)
     assert "broken (animacy-broken) failed to load" in table.stdout
     assert "a_package_nobody_has" in table.stdout
 
 
 def test_what_loads_can_be_limited(third_party):
-    result = animacy("plugins", "--json", PYTHONPATH=str(third_party), **{LOAD_VARIABLE: "animacy-robot"})
+    result = animacy("plugins", "--json", python=third_party, **{LOAD_VARIABLE: "animacy-robot"})
     names = {row["name"] for row in json.loads(result.stdout)}
     assert "robot" in names
     assert "broken" not in names
@@ -86,7 +86,7 @@ def test_what_loads_can_be_limited(third_party):
 def test_naming_a_broken_plugin_says_why_it_is_broken(third_party, picture):
     recipe = picture.parent / "recipe.yaml"
     recipe.write_text("character: {name: A, image: picture.png, persona: p}\nstt: broken\n")
-    result = animacy("check", recipe, "--no-face", PYTHONPATH=str(third_party))
+    result = animacy("check", recipe, "--no-face", python=third_party)
     assert result.returncode == 2
     assert "failed to load" in result.stderr
     assert "a_package_nobody_has" in result.stderr

@@ -67,11 +67,16 @@ async def server():
         del os.environ["MUSEUM_SERVER"]
 
 
+async def ask(browser: Browser, text: str) -> None:
+    """Write to the character."""
+    await browser.page.locator("#text").fill(text)
+    await browser.page.locator("#text").press("Enter")
+
+
 async def say(browser: Browser, text: str) -> str:
     """Write to the character and wait until its answer is over; returns what it said."""
     lines, turns = await browser.page.evaluate("[window.animacy.captions.length, window.animacy.stats().turns]")
-    await browser.page.locator("#text").fill(text)
-    await browser.page.locator("#text").press("Enter")
+    await ask(browser, text)
     await until(browser.page, f"window.animacy.stats().turns > {turns}")
     said = await browser.page.evaluate(
         f"window.animacy.captions.slice({lines}).map((line) => [line.speaker, line.text])"
@@ -110,7 +115,7 @@ async def test_it_answers_from_its_documents_and_names_them(server):
         await hear_out(browser, quiet=1.0)
         answer = await say(browser, "Is there a submarine in the museum that I can dive with?")
         assert "know" in answer.lower(), answer
-        await say(browser, "When does the museum open?")
+        await ask(browser, "When does the museum open?")
         await browser.page.locator(".sources").wait_for()
         assert ".md" in await browser.page.locator(".sources summary").inner_text()
         assert browser.problems == []
