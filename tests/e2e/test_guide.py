@@ -92,7 +92,7 @@ async def test_it_acts_in_the_page_and_asks_the_server(server):
         await hear_out(browser, quiet=1.0)
         await page.evaluate("document.addEventListener('animacy:event', (e) => (window.__event = e.detail))")
 
-        await say(browser, "Show me the map of the second floor.")
+        await ask(browser, "Show me the map of the second floor.")
         card = page.locator("#board [data-event=show_map]")
         await card.wait_for()
         assert "2" in await card.inner_text()
@@ -100,8 +100,9 @@ async def test_it_acts_in_the_page_and_asks_the_server(server):
 
         form = "<p id=tickets data-avatar-area>Tickets</p>"
         await page.evaluate(f"document.body.insertAdjacentHTML('beforeend', '{form}')")
-        await say(browser, "Scroll to the ticket form.")
-        assert await page.evaluate("window.animacy.stats().actions") == 1
+        await ask(browser, "Scroll to the ticket form.")
+        await until(page, "window.animacy.stats().actions == 1")
+        await hear_out(browser, quiet=1.0)
 
         answer = await say(browser, "How long is the queue right now?")
         assert str(WAITING) in answer or "forty" in answer.lower(), answer

@@ -82,7 +82,7 @@ SPOKEN = ("01.flac", "Mona Lisa"), ("02.flac", "favo")
 @pytest.mark.parametrize(("connection", "spoken"), [("websocket", SPOKEN), ("webrtc", SPOKEN[:1])])
 async def test_a_conversation(server, tmp_path, connection, spoken):
     """Greeting, spoken questions and a written one: heard, seen, captioned, and not a word in the console."""
-    voices = [part for name, _ in spoken for part in (QUESTIONS / name, 20.0)]
+    voices = [part for name, _ in spoken for part in (QUESTIONS / name, 17.0)]
     microphone = recording(tmp_path / "microphone.wav", 9.0, *voices, 70.0)
     async with chromium(microphone) as browser:
         page = browser.page

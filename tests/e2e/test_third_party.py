@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-import pytest
-
 from animacy.core.report import Report
 from tests.conftest import RECIPES, animacy
 
@@ -17,9 +15,9 @@ def test_the_tests_that_the_page_shows_pass(tutorial, third_party):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.realtime
 def test_the_three_packages_hold_a_conversation(tutorial, third_party, tmp_path):
-    shutil.copy(tutorial / "recipe.yaml", tmp_path)
+    patient = "transport: {plugin: file, patience: 90}\n"  # a busy machine takes its time to choose the tool
+    (tmp_path / "recipe.yaml").write_text((tutorial / "recipe.yaml").read_text() + patient)
     shutil.copy(RECIPES / "iris" / "image.jpg", tmp_path / "picture.jpg")
     installed = {"cwd": tmp_path, "python": third_party}
     dialled = animacy("dial", "42", "call.wav", **installed)
