@@ -32,7 +32,7 @@ test: setup
 	$(MAKE) -k -j2 test-engine test-rest; before=$$?; $(MAKE) test-realtime && test $$before = 0
 
 test-engine: $(ENGINE)/.ready
-	$(ENGINE)/bin/python -m pytest tests/engine tests/plugins/video_engine
+	$(ENGINE)/bin/python -m pytest tests/engine tests/plugins/video_engine tests/plugins/test_sentence_transformers.py
 
 test-rest: lint
 	$(BIN)/python -m pytest --ignore tests/engine --ignore tests/plugins/video_engine -m "not realtime" -n 3 --dist loadfile --no-loadscope-reorder

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import yaml
 
@@ -107,6 +108,7 @@ async def converse(recipe: Path, microphone: Path, *beside: Sequence[object]) ->
     return json.loads(report.read_text()), done.stderr
 
 
+@pytest.mark.realtime  # a film that is written too slowly holds up what is remembered of the conversation
 async def test_three_turns_of_which_one_is_interrupted(tmp_path):
     microphone = recording(tmp_path / "microphone.wav", FILES[0], 6.0, FILES[1], 4.0, FILES[2], 1.0)
     async with servers() as through:

