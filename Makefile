@@ -35,7 +35,7 @@ test-engine: $(ENGINE)/.ready
 	$(ENGINE)/bin/python -m pytest tests/engine tests/plugins/video_engine tests/plugins/test_sentence_transformers.py
 
 test-rest: lint
-	$(BIN)/python -m pytest --ignore tests/engine --ignore tests/plugins/video_engine -m "not realtime" -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --ignore tests/engine --ignore tests/plugins/video_engine -m "not realtime" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-realtime: setup
 	$(BIN)/python -m pytest --ignore tests/engine --ignore tests/plugins/video_engine -m realtime

@@ -56,7 +56,7 @@ class Servers:
             "tts": [tts, "kokoro"] if fallbacks else tts,
             "video": {"width": 320, "height": 180},
             "limits": {"max_answer_tokens": 48},
-            "fallback": {"retry": 3},
+            "fallback": {"retry": 2},
         }
         path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump(data))
@@ -126,16 +126,17 @@ async def test_three_turns_of_which_one_is_interrupted(tmp_path):
     assert "warning" not in told
 
 
+@pytest.mark.realtime
 async def test_no_turn_is_lost_when_the_servers_die(tmp_path):
     """Deepgram in the middle of a question, and it comes back; the model before its answer, the voice within one."""
-    microphone = recording(tmp_path / "microphone.wav", FILES[0], 14.0, FILES[1], 14.0, FILES[2], 1.0)
+    microphone = recording(tmp_path / "microphone.wav", FILES[0], 9.0, FILES[1], 10.0, FILES[2], 1.0)
     async with servers() as through:
         deepgram, openai, cartesia = through.deepgram, through.openai, through.cartesia
 
         async def hearing() -> None:
             await when(lambda: bool(deepgram.sounds) and len(deepgram.sounds[-1]) > 2 * RATE * 2.2)
             await deepgram.power.off()
-            await asyncio.sleep(4)
+            await asyncio.sleep(1)
             deepgram.ears = ScriptedEars(ASKED[1:])
             await deepgram.power.on()
 
@@ -148,7 +149,7 @@ async def test_no_turn_is_lost_when_the_servers_die(tmp_path):
             await when(lambda: cartesia.chunks > 0)
             first = cartesia.chunks
             await when(lambda: cartesia.chunks > first + 3)
-            await asyncio.sleep(8)
+            await asyncio.sleep(5)
             spoken = cartesia.chunks
             await when(lambda: cartesia.chunks > spoken + 4)
             await cartesia.power.off()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from animacy.core.film import measure_film, read_audio
 from benchmarks.lips import measure, mouth_track
@@ -12,10 +11,11 @@ from tests.conftest import QUESTIONS, RECIPES, animacy
 IRIS = RECIPES / "iris" / "recipe.yaml"
 
 
-@pytest.mark.parametrize("name", ["juno", "moss"])
-def test_every_character_says_a_line(tmp_path, name):
+def test_a_creature_says_a_line(tmp_path):
     out = tmp_path / "line.mp4"
-    result = animacy("render", RECIPES / name / "recipe.yaml", "--text", "My mama made a big blue boat.", "--out", out)
+    result = animacy(
+        "render", RECIPES / "moss" / "recipe.yaml", "--text", "My mama made a big blue boat.", "--out", out
+    )
     assert result.returncode == 0, result.stderr
     film = measure_film(out)
     assert (film.width, film.height, film.fps) == (1280, 720, 24.0)
