@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
@@ -136,9 +137,9 @@ class Connected(AIService):
         await asyncio.to_thread(self._check)
         self._connect()
 
+    @abstractmethod
     def _connect(self) -> None:
         """Hold a connection, `_hold_connection`, over which nothing was sent yet."""
-        raise NotImplementedError
 
     async def told(self, message: str, trouble: RemoteError) -> None:
         """Something failed that is tried again, or left out."""
