@@ -48,6 +48,7 @@ class Denoiser:
     def __init__(
         self, preset: Preset, dit: VideoDiT, height: int, width: int, capacity: int, team: Team = NOBODY
     ) -> None:
+        dit.optimize()
         self.preset, self._dit, self.team = preset, dit, team
         device, stream, chunk = dit.device, preset.stream, preset.stream.chunk
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -74,6 +75,10 @@ class Denoiser:
             self._clean_time = self._embed_time(0.0)
             self.text = dit.embed_text(None, capacity)
             self._unprompted = dit.unprompted()
+
+    def close(self) -> None:
+        """Let go of the graphs; nothing can be replayed any more."""
+        self._replayed.close()
 
     def silence(self, sessions: int, frames: int) -> Tensor:
         """Features of no speech: (sessions, frames, window, feature_dim) of zeros."""

@@ -98,7 +98,7 @@ class Followers:
         return followers
 
     def close(self) -> None:
-        """Stop them and wait for their end. May be called twice."""
+        """Stop them and wait for their end, after whatever replays graphs with them is closed. May be called twice."""
         if not self.processes or self._closing:
             return
         self._closing = True

@@ -83,6 +83,10 @@ class FrameDecoder:
                 self._vae.decode(self._latents[:, :, :1], self._features, first)
         self._features.reset()
 
+    def close(self) -> None:
+        """Let go of the graphs; nothing can be replayed any more."""
+        self._decode.close()
+
     @led
     @torch.inference_mode()
     def capture(self, sessions: int) -> None:

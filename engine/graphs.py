@@ -46,6 +46,12 @@ class Replayed(Generic[Key]):
             self._work(key)
         self._graphs[key] = graph
 
+    def close(self) -> None:
+        """Let go of what was captured: NCCL ends a group only when no graph with its exchanges is left."""
+        for graph in self._graphs.values():
+            graph.reset()
+        self._graphs.clear()
+
     def __call__(self, key: Key) -> None:
         """Do the work of a key: enqueued on the stream, if there is one, without waiting for it."""
         if self._stream is None:

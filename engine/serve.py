@@ -35,7 +35,7 @@ class EngineOptions:
     `size` is (width, height) in pixels, None the preset's. `weights` is a folder, None takes random ones. `devices` is
     one for all, or first those that share the transformer, then the decoder's (`animacy.engine.spread`). `capacity`
     characters may be on it at a time. `patience` is how long one may let the others wait
-    (`animacy.engine.scheduler`).
+    (`animacy.engine.scheduler`). `fp8`, `steps` and `window` are those of `Preset.tuned`.
     """
 
     preset: str
@@ -44,10 +44,13 @@ class EngineOptions:
     size: tuple[int, int] | None = None
     capacity: int = 1
     patience: float = 1.0
+    fp8: bool = False
+    steps: int | None = None
+    window: int | None = None
 
     def resolve(self) -> tuple[Preset, int, int]:
         """The preset, and height and width. Raises EngineError for one that there is not, or that cannot be drawn."""
-        chosen = preset(self.preset)
+        chosen = preset(self.preset).tuned(self.fp8, self.steps, self.window)
         height, width = (self.size[1], self.size[0]) if self.size else chosen.size
         chosen.latent_size(height, width)
         chosen.dit.check_split(spread(len(self.devices)).dit)
@@ -125,16 +128,16 @@ def _load(options: EngineOptions, devices: Devices, progress: Callable[[str, flo
     weights = Path(options.weights) if options.weights is not None else None
     check_memory(chosen, height, width, options.capacity, devices, devices.own)
     progress(f"loading {chosen.name}", 0.0)
-    followers = Followers.start(Shared(chosen, weights, devices, height, width, options.capacity))
-    try:
+    with contextlib.ExitStack() as unless_done:
+        followers = Followers.start(Shared(chosen, weights, devices, height, width, options.capacity))
+        unless_done.callback(followers.close)
         with needing_memory(chosen):
             models = load_models(chosen, weights, devices, followers.dit.ranks, followers.vae.ranks)
             sessions = Sessions(chosen, *models, height, width, options.capacity, followers)
+            unless_done.callback(sessions.close)
             progress("warming up", LOADING_SHARE)
             sessions.warm_up(lambda text, done: progress(text, LOADING_SHARE + (1 - LOADING_SHARE) * done))
-    except BaseException:
-        followers.close()
-        raise
+        unless_done.pop_all()
     return sessions
 
 

@@ -146,7 +146,9 @@ class Sessions:
         return self._followers.lost
 
     def close(self) -> None:
-        """Stop the other processes of the engine, if there are any. May be called twice."""
+        """Let go of the graphs and stop the other processes of the engine, if there are any. May be called twice."""
+        self._denoiser.close()
+        self._decoder.close()
         self._followers.close()
 
     @property

@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -107,20 +108,20 @@ def _measure(
             torch.cuda.reset_peak_memory_stats(device)
     synchronize(*work.own.values())
     started = time.perf_counter()
-    sessions = Sessions(work.preset, dit, vae, *work.size, work.sessions, followers)
-    warming = time.perf_counter()
-    sessions.warm_up(progress=lambda text, done: say(f"engine: {done:.0%} {text}"))
-    warm_up_s = time.perf_counter() - warming
-    ids: list[int] = []
-    admit = _admission(sessions, work, ids)
-    for _ in range(work.sessions):
-        admit()
-    speech = _Speech(work, ids)
-    sessions.step(speech.next()).wait()
-    cold_s = time.perf_counter() - started
-    say(f"engine: first frames after {cold_s:.1f} s, of which {warm_up_s:.1f} s are warm-up")
-    first = FirstFrames(cold_s, warm_up_s, *_warm_first_frames(sessions, ids, admit, speech))
-    return _steady(sessions, work, speech, seconds, first, say)
+    with closing(Sessions(work.preset, dit, vae, *work.size, work.sessions, followers)) as sessions:
+        warming = time.perf_counter()
+        sessions.warm_up(progress=lambda text, done: say(f"engine: {done:.0%} {text}"))
+        warm_up_s = time.perf_counter() - warming
+        ids: list[int] = []
+        admit = _admission(sessions, work, ids)
+        for _ in range(work.sessions):
+            admit()
+        speech = _Speech(work, ids)
+        sessions.step(speech.next()).wait()
+        cold_s = time.perf_counter() - started
+        say(f"engine: first frames after {cold_s:.1f} s, of which {warm_up_s:.1f} s are warm-up")
+        first = FirstFrames(cold_s, warm_up_s, *_warm_first_frames(sessions, ids, admit, speech))
+        return _steady(sessions, work, speech, seconds, first, say)
 
 
 def _steady(

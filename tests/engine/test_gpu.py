@@ -60,6 +60,25 @@ def test_the_transformer_in_bfloat16_is_near_diffusers_in_float32(preset):
 
 
 @torch.inference_mode()
+def test_the_transformer_in_fp8_is_near_the_one_in_bfloat16(preset):
+    config = replace(preset.dit, fp8=True)
+    whole, rounded = random_(empty_dit(preset.dit, "cuda")), random_(empty_dit(config, "cuda")).optimize()
+    height, width = preset.latent_size(*SIZE)
+    latents = torch.randn(1, config.in_channels, 3, height, width, device="cuda")
+    prompt = torch.randn(1, config.text_len, config.text_dim, device="cuda")
+    turn = angles(config, 3, *config.grid(height, width))
+    turn = type(turn)(turn.cos.cuda(), turn.sin.cuda())
+    expected, got = (
+        model(latents, model.embed_time(torch.tensor([[700.0]], device="cuda")), turn, Conditions(text))
+        for model in (whole, rounded)
+        for text in (model.embed_text(prompt, 1),)
+    )
+    print(f"{preset.name}: FP8 is {error(got, expected):.3f} from bfloat16")
+    assert error(got, expected) <= 0.1
+    assert rounded.unprompted()[0].isfinite().all()
+
+
+@torch.inference_mode()
 def test_the_decoder_in_bfloat16_is_near_diffusers_in_float32(preset):
     pytest.importorskip("diffusers")
     ours = random_(empty_vae(preset.vae, "cuda"))
@@ -85,7 +104,9 @@ def drawn(preset, models, seeds, iterations=12, warm=True, followers=None):
         speech[number] = torch.randn(1, audio.window, audio.feature_dim, generator=generator)
     for _ in range(iterations):
         frames = engine.step(speech).wait()
-    return [one.float().clone() for one in frames.values()]
+    latest = [one.float().clone() for one in frames.values()]
+    engine.close()
+    return latest
 
 
 def apart(a, b):
@@ -164,3 +185,4 @@ def test_a_gpu_process_that_is_killed_is_told_though_others_wait_for_it(preset):
         with pytest.raises(EngineError, match="was killed by SIGKILL"):
             for _ in range(99):
                 engine.step().wait()
+        engine.close()
