@@ -58,7 +58,8 @@ class DiTConfig:
 
     `patch_size` is (frames, rows, columns) of latents in a token. `text_dim` None leaves text cross attention out;
     otherwise prompts are padded with zeros to `text_len`. `audio` None leaves audio cross attention out.
-    `max_position` is the length of the rotary tables in latent frames, rows and columns.
+    `max_position` is the length of the rotary tables in latent frames, rows and columns. `fp8` rounds what the blocks
+    multiply to FP8 (Hopper and later), at some cost in precision.
     """
 
     dim: int
@@ -76,6 +77,7 @@ class DiTConfig:
     eps: float
     rope_theta: float
     max_position: int
+    fp8: bool = False
 
     def __post_init__(self) -> None:
         if self.dim % self.num_heads or self.head_dim % 2:
@@ -189,6 +191,25 @@ class Preset:
     def __post_init__(self) -> None:
         if self.dit.out_channels != self.vae.z_dim:
             raise EngineError(f"the transformer makes {self.dit.out_channels} channels, the VAE takes {self.vae.z_dim}")
+
+    def tuned(self, fp8: bool = False, steps: int | None = None, window: int | None = None) -> Preset:
+        """The same model run in another way, for speed or for quality.
+
+        Args:
+            fp8: matrix products of the transformer in FP8.
+            steps: so many of the timesteps, evenly spread, the first one included; None takes all. Weights must have
+                been distilled for few steps to look right with fewer.
+            window: latent frames of the rolling window; None takes the preset's.
+
+        Raises:
+            EngineError: the preset has fewer steps, or the window does not fit its chunks.
+        """
+        have = self.stream.timesteps
+        if steps is not None and not 1 <= steps <= len(have):
+            raise EngineError(f"{self.name} has {len(have)} steps, not {steps}", f"take 1 to {len(have)}")
+        taken = have if steps is None else tuple(have[i * len(have) // steps] for i in range(steps))
+        stream = replace(self.stream, timesteps=taken, window=window or self.stream.window)
+        return replace(self, dit=replace(self.dit, fp8=fp8 or self.dit.fp8), stream=stream)
 
     @property
     def pixel_step(self) -> int:

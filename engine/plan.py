@@ -152,7 +152,7 @@ def plan(
         raise EngineError(f"{sessions} sessions cannot be planned", "plan 1 or more")
     size = (height or preset.size[0], width or preset.size[1])
     shared = spread(gpus)
-    dit = empty_dit(preset.dit, _META, DTYPES[dtype], Ranks(0, shared.dit))
+    dit = empty_dit(preset.dit, _META, DTYPES[dtype], Ranks(0, shared.dit)).optimize()
     vae = empty_vae(preset.vae, _META, DTYPES[dtype]).share(Ranks(0, max(1, shared.vae)))
     generating = (
         Item("transformer weights", 0, _of_module(dit), per_session=False),

@@ -56,13 +56,23 @@ class Workload:
         return {number: torch.cuda.mem_get_info(device)[0] for number, device in self.own.items()}
 
 
-def workload(name: str, gpus: int, sessions: int, height: int | None, width: int | None) -> Workload:
-    """Make a workload of what a user asked for; 0 GPUs means the processor.
+def workload(
+    name: str,
+    gpus: int,
+    sessions: int,
+    height: int | None,
+    width: int | None,
+    fp8: bool = False,
+    steps: int | None = None,
+    window: int | None = None,
+) -> Workload:
+    """Make a workload of what a user asked for, see `command.run`.
 
     Raises:
-        EngineError: there is no such preset, too few GPUs or more than can be used, or the size does not divide.
+        EngineError: there is no such preset, too few GPUs or more than can be used, the size does not divide, or the
+            preset cannot be run so.
     """
-    chosen = preset(name)
+    chosen = preset(name).tuned(fp8, steps, window)
     size = (height or chosen.size[0], width or chosen.size[1])
     chosen.latent_size(*size)
     if sessions < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from animacy.engine.kernels.add_norm_silu import SAME, Unfold, add_norm_silu
 from animacy.engine.kernels.fp8 import quantize_fp8
 from animacy.engine.kernels.gated_residual import gated_residual
+from animacy.engine.kernels.linear_fp8 import linear_fp8
 from animacy.engine.kernels.linear_gelu import linear_gelu
 from animacy.engine.kernels.mean_squares import mean_squares
 from animacy.engine.kernels.merge_splits import merge_splits
@@ -19,6 +20,7 @@ __all__ = [
     "add_norm_modulate",
     "add_norm_silu",
     "gated_residual",
+    "linear_fp8",
     "linear_gelu",
     "mean_squares",
     "merge_splits",

@@ -20,6 +20,7 @@ from animacy.engine.config import AudioConfig, DiTConfig
 from animacy.engine.errors import EngineError
 from animacy.engine.kernels import add_norm_modulate, gated_residual, linear_gelu, norm_modulate
 from animacy.engine.models.attention import CrossAttention, KeysValues, Memory, SelfAttention
+from animacy.engine.models.linear import FP8Linear, quantize
 from animacy.engine.models.rope import Angles
 from animacy.engine.ranks import ALONE, Ranks
 
@@ -99,7 +100,9 @@ class FeedForward(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, tokens, dim) to the same shape."""
         up, _, down = self
-        return self.ranks.all_reduce(down(linear_gelu(x, up.weight, up.bias)))
+        quantized = isinstance(up, FP8Linear)
+        y = down(up(x), gelu=True) if quantized else down(linear_gelu(x, up.weight, up.bias))
+        return self.ranks.all_reduce(y)
 
 
 class Block(nn.Module):
@@ -231,6 +234,13 @@ class VideoDiT(nn.Module):
         for name, parameter in self.named_parameters():
             if not name.startswith("time_") and not name.endswith("modulation"):
                 parameter.data = parameter.data.to(dtype)
+        return self
+
+    def optimize(self) -> Self:
+        """Make it ready for inference, once it has its weights: where the preset says so, in FP8."""
+        if self.config.fp8:
+            for block in self.blocks:
+                quantize(block)
         return self
 
     def embed_time(self, timesteps: Tensor) -> TimeEmbedding:

@@ -23,6 +23,9 @@ bench_app = typer.Typer(help="Measure, and write a report.", no_args_is_help=Tru
 PresetName = Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")]
 Size = Annotated[Optional[str], typer.Option(help="WIDTHxHEIGHT; the preset's when left out.")]  # noqa: UP045 - typer reads it at run time
 Sessions = Annotated[int, typer.Option(help="Characters at a time.", min=1)]
+FP8 = Annotated[bool, typer.Option("--fp8", help="Matrix products in FP8: faster, a little less precise.")]
+Steps = Annotated[Optional[int], typer.Option(help="Denoising steps; the preset's when left out.", min=1)]  # noqa: UP045 - typer reads it at run time
+Window = Annotated[Optional[int], typer.Option(help="Latent frames looked back at; the preset's when left out.", min=1)]  # noqa: UP045 - typer reads it at run time
 Where = Annotated[str, typer.Option(help="Path of a Unix socket, or 127.0.0.1:PORT.")]
 
 
@@ -41,6 +44,9 @@ def serve_engine(
     gpus: Annotated[Optional[int], typer.Option(help="So many GPUs, the first ones.", min=1)] = None,  # noqa: UP045 - typer reads it at run time
     size: Size = None,
     sessions: Sessions = 1,
+    fp8: FP8 = False,
+    steps: Steps = None,
+    window: Window = None,
 ) -> None:
     """Load an engine and serve characters until interrupted; recipes reach it by `video.address`."""
     if gpus is not None and device:
@@ -51,6 +57,9 @@ def serve_engine(
         devices=tuple(device or (f"cuda:{gpu}" for gpu in range(gpus or 0))) or ("auto",),
         size=_size(size),
         capacity=sessions,
+        fp8=fp8,
+        steps=steps,
+        window=window,
     )
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(_serve(options, Address.parse(address)))
@@ -90,13 +99,16 @@ def print_plan(
     sessions: Sessions = 1,
     dtype: Annotated[str, typer.Option(help="What the networks run in: bf16, fp16 or fp32.")] = "bf16",
     gpus: Annotated[int, typer.Option(help="Over how many it is spread.", min=1)] = 1,
+    fp8: FP8 = False,
+    steps: Steps = None,
+    window: Window = None,
 ) -> None:
     """Print what a preset takes of a GPU's memory, before anything is loaded."""
     with needing_torch():
         from animacy.engine.plan import plan
 
     width, height = _size(size) or (None, None)
-    for line in plan(preset(preset_name), height, width, sessions, dtype, gpus).lines:
+    for line in plan(preset(preset_name).tuned(fp8, steps, window), height, width, sessions, dtype, gpus).lines:
         typer.echo(line)
 
 
@@ -116,13 +128,31 @@ def bench_engine(
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("out/bench"),
     baseline: Annotated[bool, typer.Option(help="Measure diffusers' own modules beside it.")] = True,
     kernels: Annotated[bool, typer.Option(help="Measure each kernel beside its reference.")] = True,
+    fp8: FP8 = False,
+    steps: Steps = None,
+    window: Window = None,
 ) -> None:
     """Measure the video engine, its kernels and diffusers' modules in one run."""
     with needing_torch():
         from animacy.engine.bench.command import run
 
     width, height = _size(size) or (None, None)
-    run(preset, gpus, seconds, sessions, output, baseline, kernels, typer.echo, height, width, budget)
+    run(
+        preset,
+        gpus,
+        seconds,
+        sessions,
+        output,
+        baseline,
+        kernels,
+        typer.echo,
+        height,
+        width,
+        budget,
+        fp8,
+        steps,
+        window,
+    )
 
 
 async def _serve(options: EngineOptions, address: Address) -> None:

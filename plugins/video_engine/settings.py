@@ -34,6 +34,11 @@ class VideoEngineSettings(Settings):
     size: tuple[int, int] | None = Field(
         None, description="Width and height that the engine draws; the preset's when left out"
     )
+    fp8: bool = Field(False, description="Matrix products of the transformer in FP8: faster, a little less precise")
+    steps: int | None = Field(None, ge=1, description="Denoising steps, at most the preset's; fewer are faster")
+    window: int | None = Field(
+        None, ge=1, description="Latent frames that are looked back at; the preset's if left out"
+    )
     address: str | None = Field(
         None, min_length=1, description="Of an engine that runs: a Unix socket's path, or 127.0.0.1:PORT"
     )
@@ -48,7 +53,9 @@ class VideoEngineSettings(Settings):
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> VideoEngineSettings:
-        given = {"preset", "weights", "devices", "size"} & self.model_fields_set
+        given = (
+            EngineOptions.__dataclass_fields__.keys() & VideoEngineSettings.model_fields.keys()
+        ) & self.model_fields_set
         if self.address is not None and given:
             raise ValueError(f"`address` is of an engine that was started with its own {', '.join(sorted(given))}")
         _checked(self.options(1, Path()).resolve)
@@ -58,7 +65,14 @@ class VideoEngineSettings(Settings):
         """What to start, for so many characters; paths begin at `folder`."""
         weights = None if self.weights is None else str(folder / Path(self.weights).expanduser())
         return EngineOptions(
-            preset=self.preset, weights=weights, devices=self.devices, size=self.size, capacity=capacity
+            preset=self.preset,
+            weights=weights,
+            devices=self.devices,
+            size=self.size,
+            capacity=capacity,
+            fp8=self.fp8,
+            steps=self.steps,
+            window=self.window,
         )
 
 

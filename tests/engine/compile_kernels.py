@@ -23,7 +23,7 @@ POINTERS = {
     "fp8": {"x": "*bf16", "values": "*fp8e4nv", "scale": "*fp32"},
 }
 FLOATS = ("eps", "base", "root", "largest", "smallest_scale", "share")
-FLAGS = dict.fromkeys(("ADD", "GATED", "BIAS", "SHORTCUT", "NORM", "KEEP", "WRITE", "MEANS"), True)
+FLAGS = dict.fromkeys(("ADD", "GATED", "BIAS", "SHORTCUT", "NORM", "KEEP", "WRITE", "MEANS", "GELU"), True)
 SIZES = {"ROWS": 8, "BLOCK": 1024, "PAIRS": 512, "SPLITS": 3, "TIME": 2, "SPACE": 2, "REPEATS": 8, "LEAD": 0}
 CONSTANTS = FLAGS | SIZES
 

@@ -24,6 +24,7 @@ from animacy.engine.kernels.norm_modulate import (
 from animacy.engine.kernels.qk_norm_rope import norm_rope_reference, qk_norm_rope_triton
 from animacy.engine.kernels.rotate_keys import rotate_keys_reference, rotate_keys_triton
 from animacy.engine.kernels.store_rows import store_rows_reference, store_rows_triton
+from animacy.engine.models.linear import FP8Linear
 from tests.engine.helpers import DEVICE
 
 pytestmark = pytest.mark.skipif(dispatch.triton is None, reason="Triton is not installed")
@@ -218,6 +219,7 @@ def test_quantize_fp8_of_zeros():
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("gelu", [False, True])
 @pytest.mark.parametrize(
     "quantize",
     [
@@ -225,11 +227,22 @@ def test_quantize_fp8_of_zeros():
         pytest.param(quantize_fp8_triton, marks=WHERE_FP8_ROUNDS),
     ],
 )
-def test_quantize_fp8_is_near(quantize, dtype):
+def test_quantize_fp8_is_near(quantize, dtype, gelu):
     x = values(2, 3, 72, dtype=dtype) * torch.tensor([1e-3, 1.0, 300.0], device=DEVICE).view(1, 3, 1).to(dtype)
-    got, scale = quantize(x)
-    error = (got.float() * scale - x.float()).abs()
-    assert (error <= 0.0625 * x.float().abs() + scale * 2**-9).all()
+    got, scale = quantize(x, gelu)
+    expected = torch.nn.functional.gelu(x.float(), approximate="tanh") if gelu else x.float()
+    error = (got.float() * scale - expected).abs()
+    assert (error <= 0.0625 * expected.abs() + scale * 2**-9 + 1e-6).all()
+
+
+def test_a_linear_layer_in_fp8_is_near_the_whole_one():
+    dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float32
+    layer = torch.nn.Linear(96, 48).to(DEVICE, dtype).requires_grad_(False)
+    x = values(2, 5, 96, dtype=dtype) * torch.tensor([1e-3, 1, 30, 1, 1], device=DEVICE, dtype=dtype).view(1, 5, 1)
+    for gelu in (False, True):
+        expected = layer(torch.nn.functional.gelu(x, approximate="tanh") if gelu else x).float()
+        error = (FP8Linear(layer)(x, gelu).float() - expected).norm(dim=-1) / expected.norm(dim=-1)
+        assert error.max() < 0.06
 
 
 def test_the_kernels_compile_for_a_gpu(tmp_path):

@@ -266,3 +266,13 @@ def test_what_a_preset_lacks_is_refused(tiny21):
 def test_models_of_another_preset_are_refused(tiny):
     with pytest.raises(EngineError, match="not made for"):
         Stream(replace(TINY, dit=replace(TINY.dit, eps=1e-5)), *tiny)
+
+
+def test_fp8_draws_nearly_the_same():
+    whole, rounded = (Stream(preset, *make(preset), **SMALL) for preset in (TINY, TINY.tuned(fp8=True)))
+    first = [stream.start(picture(64, 96)) for stream in (whole, rounded)]
+    assert torch.equal(*first)
+    for _ in range(4):
+        mine, expected = (stream.step(speech()).float() for stream in (rounded, whole))
+        assert not torch.equal(mine, expected)
+        assert (mine - expected).abs().mean() < 0.2 * (expected - expected.mean()).abs().mean()
