@@ -151,8 +151,9 @@ class StreamConfig:
     `timesteps` (1000 is pure noise, descending) are warped by `shift` as flow matching does for resolution
     (arXiv:2403.03206, eq. 23; 1 leaves them). `chunk` latent frames are denoised together. They see `sink` first frames
     for ever and a rolling `window` of latest ones, the chunk included (attention sinks: arXiv:2309.17453, LongLive:
-    arXiv:2509.22622). Counts are latent frames. `fp8_cache` halves the memory of keys and values, at some cost in time
-    and a little in precision.
+    arXiv:2509.22622). The `memory` frames before those are remembered coarsely: `pool` (rows, columns) tokens averaged
+    into one, which needs no weights, though a model trained for it does better (see `animacy.engine.cache`). Counts are
+    latent frames. `fp8_cache` halves the memory of keys and values, at some cost in time and a little in precision.
     """
 
     timesteps: tuple[float, ...]
@@ -164,6 +165,8 @@ class StreamConfig:
     window: int
     fps: int
     fp8_cache: bool = False
+    memory: int = 0
+    pool: tuple[int, int] = (2, 2)
 
     def __post_init__(self) -> None:
         steps = self.timesteps
@@ -171,11 +174,30 @@ class StreamConfig:
             raise EngineError(f"timesteps must fall from at most 1000 to above 0, got {steps}")
         if self.chunk < 1 or self.window < self.chunk or self.window % self.chunk:
             raise EngineError(f"window {self.window} must be a multiple of chunk {self.chunk}")
+        if self.memory < 0 or self.memory % self.chunk:
+            raise EngineError(f"memory {self.memory} does not fit chunks of {self.chunk}", "take 0 or a multiple")
+        if min(self.pool) < 1:
+            raise EngineError(f"pool {self.pool} averages no tokens", "take rows and columns, each 1 or more")
         if self.sink < 0 or (self.chunk > 1 and (self.sink - 1) % self.chunk):
             raise EngineError(
                 f"sink {self.sink} does not fit chunks of {self.chunk}",
                 f"the picture is the first frame, so take 1 + a multiple of {self.chunk}",
             )
+
+
+def check_positions(sink: int, window: int, memory: int, positions: int) -> None:
+    """Raises EngineError where so many rotary positions are too few for a stream of any length.
+
+    Keys are turned back when they run out, to right behind the sink, and last `window + memory` frames. With fewer
+    positions these would run out twice in that time.
+    """
+    needed = sink + 2 * (window + memory) + window - 1
+    if positions < needed:
+        raise EngineError(
+            f"a sink of {sink}, a window of {window} and a memory of {memory} latent frames need {needed} rotary "
+            f"positions, there are {positions}",
+            "take a shorter window or memory",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +213,11 @@ class Preset:
     def __post_init__(self) -> None:
         if self.dit.out_channels != self.vae.z_dim:
             raise EngineError(f"the transformer makes {self.dit.out_channels} channels, the VAE takes {self.vae.z_dim}")
+        check_positions(self.stream.sink, self.stream.window, self.stream.memory, self.dit.max_position)
 
-    def tuned(self, fp8: bool = False, steps: int | None = None, window: int | None = None) -> Preset:
+    def tuned(
+        self, fp8: bool = False, steps: int | None = None, window: int | None = None, memory: int | None = None
+    ) -> Preset:
         """The same model run in another way, for speed or for quality.
 
         Args:
@@ -200,15 +225,21 @@ class Preset:
             steps: so many of the timesteps, evenly spread, the first one included; None takes all. Weights must have
                 been distilled for few steps to look right with fewer.
             window: latent frames of the rolling window; None takes the preset's.
+            memory: latent frames remembered coarsely beyond the window, 0 for none; None takes the preset's.
 
         Raises:
-            EngineError: the preset has fewer steps, or the window does not fit its chunks.
+            EngineError: the preset has fewer steps, window or memory do not fit its chunks, or both are too long.
         """
         have = self.stream.timesteps
         if steps is not None and not 1 <= steps <= len(have):
             raise EngineError(f"{self.name} has {len(have)} steps, not {steps}", f"take 1 to {len(have)}")
         taken = have if steps is None else tuple(have[i * len(have) // steps] for i in range(steps))
-        stream = replace(self.stream, timesteps=taken, window=window or self.stream.window)
+        stream = replace(
+            self.stream,
+            timesteps=taken,
+            window=window or self.stream.window,
+            memory=self.stream.memory if memory is None else memory,
+        )
         return replace(self, dit=replace(self.dit, fp8=fp8 or self.dit.fp8), stream=stream)
 
     @property

@@ -17,7 +17,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from animacy.engine.cache import CachedFrames, KVCache, Placement
+from animacy.engine.cache import CachedFrames, KVCache, Leaving, Placement
 from animacy.engine.config import Commit, Preset
 from animacy.engine.graphs import Replayed
 from animacy.engine.models import VideoDiT
@@ -54,12 +54,11 @@ class Denoiser:
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         latent = preset.latent_size(height, width)
         self._grid = preset.dit.grid(*latent)
-        tokens = self._grid[0] * self._grid[1]
         self._steps = steps_of(stream)
         self._rope = RotaryEmbedding(preset.dit, device)
         count = len(self._steps) if stream.commit is Commit.ALIGNED else 1
         self.caches = tuple(
-            KVCache(preset.dit, stream, self._rope, capacity, tokens, dit.dtype, device, dit.ranks.size)
+            KVCache(preset.dit, stream, self._rope, capacity, self._grid, dit.dtype, device, dit.ranks.size)
             for _ in range(count)
         )
         shape = (preset.dit.out_channels, chunk, *latent)
@@ -100,7 +99,7 @@ class Denoiser:
     def begin(
         self, session: int, latent: Tensor, prompt_embeds: Tensor | None, placement: Placement, seed: int
     ) -> None:
-        """Commit a session's picture, (1, channels, 1, height, width), as the first frame of its past.
+        """Write a session's picture, (1, channels, 1, height, width), as the first frame of its past; then `commit` it.
 
         Its noise begins with `seed`.
         """
@@ -116,7 +115,6 @@ class Denoiser:
             # The picture is clean, so every noise level sees the same keys and values of it.
             for cache in self.caches:
                 self._dit.remember(latent, self._clean_time, angles, conditions, cache.first(session))
-                cache.keep_sink(session, placement, 1)
 
     def set_text(self, session: int, text: Mapping[int, KeysValues]) -> None:
         """Take over a session's projected prompt."""
@@ -161,11 +159,13 @@ class Denoiser:
 
     @led
     @torch.inference_mode()
-    def commit(self, session: int, placement: Placement, turn: int) -> None:
-        """After an iteration that counts: keep the sink, and turn a session's ring back in the rare case it is due."""
+    def commit(self, session: int, placement: Placement, frames: int, leaving: Leaving | None, turn: int) -> None:
+        """After `frames` that count: keep the sink, remember what leaves the window, and turn back what is due."""
         with on(self.stream):
             for cache in self.caches:
-                cache.keep_sink(session, placement, self.preset.stream.chunk)
+                cache.keep_sink(session, placement, frames)
+                if leaving is not None:
+                    cache.pool(session, leaving)
                 if turn:
                     cache.turn_back(session, turn)
 

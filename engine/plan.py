@@ -172,13 +172,17 @@ def plan(
 def _transformer_items(preset: Preset, dit: VideoDiT, size: tuple[int, int], sessions: int) -> Iterable[Item]:
     """What sessions take where the transformer is."""
     config, stream = preset.dit, preset.stream
-    tokens = preset.tokens_per_frame(*size)
     rope = RotaryEmbedding(config, _META)
-    cache = KVCache(config, stream, rope, sessions, tokens, dit.dtype, _META, dit.ranks.size)
+    grid = config.grid(*preset.latent_size(*size))
+    cache = KVCache(config, stream, rope, sessions, grid, dit.dtype, _META, dit.ranks.size)
     caches = len(stream.timesteps) if stream.commit is Commit.ALIGNED else 1
     yield Item(
         "keys and values of the video", 0, caches * _of((cache.keys, cache.values, cache.sink_keys)), per_session=True
     )
+    if stream.memory:
+        # Sums, and what is added to them, of keys or of values.
+        summed = 2 * stream.chunk * cache.pooled * config.num_layers * config.dim // dit.ranks.size
+        yield Item("averages of old frames", 0, summed * torch.float32.itemsize, per_session=False, exact=False)
     if config.text_dim is not None:
         text = dit.embed_text(None, sessions)
         yield Item("keys and values of prompts", 0, _of_pairs(text.values()), per_session=True)
@@ -187,7 +191,7 @@ def _transformer_items(preset: Preset, dit: VideoDiT, size: tuple[int, int], ses
         yield Item("keys and values of speech", 0, _of_pairs(dit.embed_audio(window).values()), per_session=True)
     # A block's residual stream and branch, its queries, keys and values, and both sides of the activation in between.
     widths = 2 * config.dim + (4 * config.dim + 2 * config.ffn_dim) // dit.ranks.size
-    activations = sessions * stream.chunk * tokens * widths * dit.dtype.itemsize
+    activations = sessions * stream.chunk * cache.tokens * widths * dit.dtype.itemsize
     yield Item("activations of the transformer", 0, activations, per_session=True, exact=False)
 
 

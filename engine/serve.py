@@ -35,7 +35,8 @@ class EngineOptions:
     `size` is (width, height) in pixels, None the preset's. `weights` is a folder, None takes random ones. `devices` is
     one for all, or first those that share the transformer, then the decoder's (`animacy.engine.spread`). `capacity`
     characters may be on it at a time. `patience` is how long one may let the others wait
-    (`animacy.engine.scheduler`). `fp8`, `steps` and `window` are those of `Preset.tuned`.
+    (`animacy.engine.scheduler`). `fp8`, `steps`, `window` and `memory` are those of
+    `Preset.tuned`.
     """
 
     preset: str
@@ -47,10 +48,11 @@ class EngineOptions:
     fp8: bool = False
     steps: int | None = None
     window: int | None = None
+    memory: int | None = None
 
     def resolve(self) -> tuple[Preset, int, int]:
         """The preset, and height and width. Raises EngineError for one that there is not, or that cannot be drawn."""
-        chosen = preset(self.preset).tuned(self.fp8, self.steps, self.window)
+        chosen = preset(self.preset).tuned(self.fp8, self.steps, self.window, self.memory)
         height, width = (self.size[1], self.size[0]) if self.size else chosen.size
         chosen.latent_size(height, width)
         chosen.dit.check_split(spread(len(self.devices)).dit)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from animacy.engine.cache import RollingWindow
+from animacy.engine.cache import Placement, RollingWindow
 from animacy.engine.clock import Clock, Mark
 from animacy.engine.config import Preset
 from animacy.engine.denoiser import Denoiser
@@ -24,7 +24,7 @@ from animacy.engine.followers import Followers
 from animacy.engine.frames import Decoding, FrameDecoder
 from animacy.engine.models import VideoDiT, VideoVAE
 
-_STATE_VERSION = 4
+_STATE_VERSION = 5
 
 
 @dataclass(slots=True)
@@ -196,12 +196,13 @@ class Sessions:
         self._check_picture(image)
         prompt = None if prompt_embeds is None else prompt_embeds.unsqueeze(0)
         stream = self.preset.stream
-        window = RollingWindow(stream.sink, stream.window, self.preset.dit.max_position)
+        window = RollingWindow(stream.sink, stream.window, self.preset.dit.max_position, stream.memory)
+        placement = window.place(1)
         # The picture goes in while nothing else runs: it uses what an iteration uses.
         self._settle()
         latent, frame = self._decoder.begin(place, image)
-        self._denoiser.begin(place, latent, prompt, window.place(1), seed)
-        window.advance(1)
+        self._denoiser.begin(place, latent, prompt, placement, seed)
+        self._commit(place, window, placement, 1)
         self._sessions.append(_Session(next(self._ids), window, prompt is not None))
         return self._sessions[-1].id, frame
 
@@ -263,8 +264,7 @@ class Sessions:
             if session.interruptions != count:
                 given_up.add(place)
             else:
-                turn = session.window.advance(self.preset.stream.chunk)
-                self._denoiser.commit(place, placements[place], turn)
+                self._commit(place, session.window, placements[place], self.preset.stream.chunk)
         return self._decode(begin, done, end, given_up)
 
     def state_dict(self, session: int) -> dict[str, Any]:
@@ -298,6 +298,12 @@ class Sessions:
         self._denoiser.set_state(place, state["denoiser"])
         self._decoder.set_state(place, state["decoder"])
         self._settle()
+
+    def _commit(self, place: int, window: RollingWindow, placement: Placement, frames: int) -> None:
+        """Count frames that were written as placed, and prepare the cache for the next chunk."""
+        turn = window.advance(frames)
+        leaving = window.leaving(self.preset.stream.chunk)
+        self._denoiser.commit(place, placement, frames, leaving, turn)
 
     def _decode(self, begin: Mark, done: Mark, end: Mark, given_up: set[int]) -> Pending:
         """Enqueue the pictures of a chunk; for sessions that were given up it leaves no trace."""

@@ -28,6 +28,7 @@ def run(
     fp8: bool = False,
     steps: int | None = None,
     window: int | None = None,
+    memory: int | None = None,
 ) -> Path:
     """Measure the engine, and on request its kernels and diffusers' modules beside it.
 
@@ -42,9 +43,10 @@ def run(
         say: takes lines of progress.
         height: of the picture in pixels; None takes the preset's.
         width: as `height`.
-        fp8: matrix products of the transformer in FP8, see `Preset.tuned`; of `steps` and `window` too.
+        fp8: matrix products of the transformer in FP8, see `Preset.tuned`; of `steps`, `window` and `memory` too.
         steps: denoising steps; None takes the preset's.
         window: latent frames; None takes the preset's.
+        memory: as `window`.
         budget: seconds after which kernels and diffusers begin no further measurement, each.
 
     Returns:
@@ -53,12 +55,13 @@ def run(
     Raises:
         EngineError: the workload cannot be run at all.
     """
-    work = workload(preset, gpus, sessions, height, width, fp8, steps, window)
+    work = workload(preset, gpus, sessions, height, width, fp8, steps, window, memory)
     words = ["animacy", "bench", "engine", "--preset", preset, "--gpus", str(gpus), "--seconds", f"{seconds:g}"]
     words += ["--sessions", str(sessions), "--size", f"{work.size[1]}x{work.size[0]}"]
     words += ["--fp8"] if fp8 else []
     words += [] if steps is None else ["--steps", str(steps)]
     words += [] if window is None else ["--window", str(window)]
+    words += [] if memory is None else ["--memory", str(memory)]
     words += [] if baseline else ["--no-baseline"]
     words += [] if kernels else ["--no-kernels"]
     title = f"{preset} at {work.size[1]}x{work.size[0]}, {sessions} session{'' if sessions == 1 else 's'}"

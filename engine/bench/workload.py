@@ -65,6 +65,7 @@ def workload(
     fp8: bool = False,
     steps: int | None = None,
     window: int | None = None,
+    memory: int | None = None,
 ) -> Workload:
     """Make a workload of what a user asked for, see `command.run`.
 
@@ -72,7 +73,7 @@ def workload(
         EngineError: there is no such preset, too few GPUs or more than can be used, the size does not divide, or the
             preset cannot be run so.
     """
-    chosen = preset(name).tuned(fp8, steps, window)
+    chosen = preset(name).tuned(fp8, steps, window, memory)
     size = (height or chosen.size[0], width or chosen.size[1])
     chosen.latent_size(*size)
     if sessions < 1:

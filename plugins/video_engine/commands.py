@@ -26,6 +26,7 @@ Sessions = Annotated[int, typer.Option(help="Characters at a time.", min=1)]
 FP8 = Annotated[bool, typer.Option("--fp8", help="Matrix products in FP8: faster, a little less precise.")]
 Steps = Annotated[Optional[int], typer.Option(help="Denoising steps; the preset's when left out.", min=1)]  # noqa: UP045 - typer reads it at run time
 Window = Annotated[Optional[int], typer.Option(help="Latent frames looked back at; the preset's when left out.", min=1)]  # noqa: UP045 - typer reads it at run time
+Memory = Annotated[Optional[int], typer.Option(help="Latent frames remembered coarsely beyond those.", min=0)]  # noqa: UP045 - typer reads it at run time
 Where = Annotated[str, typer.Option(help="Path of a Unix socket, or 127.0.0.1:PORT.")]
 
 
@@ -47,6 +48,7 @@ def serve_engine(
     fp8: FP8 = False,
     steps: Steps = None,
     window: Window = None,
+    memory: Memory = None,
 ) -> None:
     """Load an engine and serve characters until interrupted; recipes reach it by `video.address`."""
     if gpus is not None and device:
@@ -60,6 +62,7 @@ def serve_engine(
         fp8=fp8,
         steps=steps,
         window=window,
+        memory=memory,
     )
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(_serve(options, Address.parse(address)))
@@ -102,13 +105,15 @@ def print_plan(
     fp8: FP8 = False,
     steps: Steps = None,
     window: Window = None,
+    memory: Memory = None,
 ) -> None:
     """Print what a preset takes of a GPU's memory, before anything is loaded."""
     with needing_torch():
         from animacy.engine.plan import plan
 
     width, height = _size(size) or (None, None)
-    for line in plan(preset(preset_name).tuned(fp8, steps, window), height, width, sessions, dtype, gpus).lines:
+    tuned = preset(preset_name).tuned(fp8, steps, window, memory)
+    for line in plan(tuned, height, width, sessions, dtype, gpus).lines:
         typer.echo(line)
 
 
@@ -131,6 +136,7 @@ def bench_engine(
     fp8: FP8 = False,
     steps: Steps = None,
     window: Window = None,
+    memory: Memory = None,
 ) -> None:
     """Measure the video engine, its kernels and diffusers' modules in one run."""
     with needing_torch():
@@ -152,6 +158,7 @@ def bench_engine(
         fp8,
         steps,
         window,
+        memory,
     )
 
 

@@ -39,6 +39,9 @@ class VideoEngineSettings(Settings):
     window: int | None = Field(
         None, ge=1, description="Latent frames that are looked back at; the preset's if left out"
     )
+    memory: int | None = Field(
+        None, ge=0, description="Latent frames before those that are remembered coarsely; the preset's if left out"
+    )
     address: str | None = Field(
         None, min_length=1, description="Of an engine that runs: a Unix socket's path, or 127.0.0.1:PORT"
     )
@@ -73,6 +76,7 @@ class VideoEngineSettings(Settings):
             fp8=self.fp8,
             steps=self.steps,
             window=self.window,
+            memory=self.memory,
         )
 
 

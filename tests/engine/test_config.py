@@ -52,6 +52,9 @@ def test_a_size_that_does_not_divide_names_the_nearest():
         {"window": 0},
         {"chunk": 2, "window": 3},
         {"chunk": 2, "window": 4, "sink": 2},
+        {"chunk": 2, "window": 4, "memory": 3},
+        {"memory": -1},
+        {"pool": (2, 0)},
         {"timesteps": ()},
         {"timesteps": (500.0, 1000.0)},
         {"timesteps": (1000.0, 0.0)},
@@ -80,6 +83,11 @@ def test_a_preset_run_in_another_way():
     assert tuned.dit == replace(WAN22_5B.dit, fp8=True)
     assert tuned.stream == replace(WAN22_5B.stream, timesteps=(1000.0, 500.0), window=4)
     assert WAN22_5B.tuned() == WAN22_5B
+    remembering = WAN22_5B.tuned(memory=24)
+    assert remembering.stream == replace(WAN22_5B.stream, memory=24)
+    assert remembering.tuned() == remembering and remembering.tuned(memory=0) == WAN22_5B
     assert WAN22_5B.tuned(steps=3).stream.timesteps == (1000.0, 750.0, 500.0)
     with pytest.raises(EngineError, match="has 4 steps, not 5"):
         WAN22_5B.tuned(steps=5)
+    with pytest.raises(EngineError, match="need 1036 rotary positions, there are 1024"):
+        WAN22_5B.tuned(memory=506)

@@ -15,7 +15,7 @@ from animacy.engine.spread import SPREADS
 from animacy.engine.weights import empty_dit, empty_vae, random_
 from tests.engine.helpers import TINY, TINY_21, with_stream
 
-ALIGNED = with_stream(TINY, commit=Commit.ALIGNED, sink=2)
+ALIGNED = with_stream(TINY, commit=Commit.ALIGNED, sink=2, memory=4)
 GIB = 2**30
 
 
@@ -31,8 +31,8 @@ def pairs(contexts):
 @pytest.mark.parametrize("sessions", [1, 2])
 def test_the_counts_are_those_of_what_is_really_made(preset, sessions):
     dit, vae = random_(empty_dit(preset.dit)), random_(empty_vae(preset.vae))
-    tokens = preset.tokens_per_frame(64, 96)
-    cache = KVCache(preset.dit, preset.stream, RotaryEmbedding(preset.dit), sessions, tokens, dit.dtype, dit.device)
+    grid = preset.dit.grid(*preset.latent_size(64, 96))
+    cache = KVCache(preset.dit, preset.stream, RotaryEmbedding(preset.dit), sessions, grid, dit.dtype, dit.device)
     steps = len(preset.stream.timesteps) if preset.stream.commit is Commit.ALIGNED else 1
     features = FeatureCache()
     latents = torch.zeros(sessions, preset.vae.z_dim, 1, *preset.latent_size(64, 96))

@@ -33,9 +33,9 @@ from tests.engine.helpers import TINY, Between, picture, relative, with_stream
 CPU = torch.device("cpu")
 CAPACITY = 3
 SIX_HEADS = replace(TINY, dit=replace(TINY.dit, num_heads=6, ffn_dim=80))
-# So few positions that the ring is turned back within a test.
+# So few positions that the cache is turned back within a test.
 CLEAN = replace(SIX_HEADS, dit=replace(SIX_HEADS.dit, max_position=10))
-ALIGNED = with_stream(CLEAN, commit=Commit.ALIGNED)
+ALIGNED = with_stream(CLEAN, commit=Commit.ALIGNED, window=2, memory=1)
 
 
 @contextlib.contextmanager

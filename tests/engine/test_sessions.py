@@ -38,7 +38,7 @@ def differ(a, b):
 @pytest.mark.parametrize("commit", Commit)
 @pytest.mark.parametrize("fp8", [False, True], ids=["", "fp8"])
 def test_sessions_that_come_and_go_draw_what_each_would_alone(tiny, commit, fp8):
-    preset = with_stream(TINY, commit=commit, fp8_cache=fp8)
+    preset = with_stream(TINY, commit=commit, fp8_cache=fp8, window=2, memory=2)
     engine = Sessions(preset, *tiny, **SIZE, capacity=3)
     numbers, drawn = {}, {}
     # When sessions come and go, in iterations: so that they are at different ages, and one moves to another place.

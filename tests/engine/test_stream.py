@@ -34,11 +34,13 @@ def stream(tiny):
     return stream
 
 
-@pytest.fixture(params=["tiny", "tiny21"])
+@pytest.fixture(params=["tiny", "tiny21", "tiny21 with a memory"])
 def any_stream(request):
-    """Both presets: clean and aligned commits, re-noising and Euler, one latent frame and two."""
-    preset = {"tiny": TINY, "tiny21": TINY_21}[request.param]
-    return lambda **options: Stream(preset, *request.getfixturevalue(request.param), **options)
+    """Both presets: clean and aligned commits, re-noising and Euler, one latent frame and two, and a memory."""
+    name, _, memory = request.param.partition(" ")
+    preset = {"tiny": TINY, "tiny21": TINY_21}[name]
+    preset = preset.tuned(window=2, memory=4) if memory else preset
+    return lambda **options: Stream(preset, *request.getfixturevalue(name), **options)
 
 
 def speech(seed=0, chunk=1):
@@ -187,11 +189,12 @@ class Interrupting(torch.nn.Module):
             self.on_reached()
 
 
-@pytest.mark.parametrize("after", [1, 2, 3], ids=["first step", "last step", "commit"])
-def test_an_interrupted_chunk_is_given_up_and_leaves_no_trace(tiny, after):
+@pytest.mark.parametrize(("after", "memory"), [(1, 0), (2, 0), (3, 0), (3, 1)])
+def test_an_interrupted_chunk_is_given_up_and_leaves_no_trace(tiny, after, memory):
+    """In the first step, in the last, and in the commit, where all of it is in the cache."""
     dit, vae = tiny
-    wrapped = Interrupting(dit)
-    stream, undisturbed = Stream(TINY, wrapped, vae, **SMALL), Stream(TINY, dit, vae, **SMALL)
+    preset, wrapped = TINY.tuned(memory=memory), Interrupting(dit)
+    stream, undisturbed = Stream(preset, wrapped, vae, **SMALL), Stream(preset, dit, vae, **SMALL)
     for one in (stream, undisturbed):
         one.start(picture(64, 96))
         frames(one, 5)
@@ -199,6 +202,24 @@ def test_an_interrupted_chunk_is_given_up_and_leaves_no_trace(tiny, after):
     assert stream.step(speech()) is None
     undisturbed._sessions._denoiser.draw(1)  # the noise of the chunk given up
     assert torch.equal(frames(stream, 3), frames(undisturbed, 3))
+
+
+def test_what_has_left_the_window_still_counts_where_there_is_a_memory(tiny):
+    def run(memory):
+        stream = Stream(TINY.tuned(memory=memory), *tiny, **SMALL)
+        stream.start(picture(64, 96))
+        return [stream.step() for _ in range(5)]
+
+    forgetting, remembering = run(0), run(2)
+    # The picture and three frames fit the window and the sink.
+    assert [torch.equal(*both) for both in zip(forgetting, remembering, strict=True)] == [True] * 3 + [False] * 2
+
+
+def test_a_state_of_another_memory_is_refused(tiny, stream):
+    other = Stream(TINY.tuned(memory=2), *tiny, **SMALL)
+    other.start(picture(64, 96))
+    with pytest.raises(EngineError, match="another sink, window or memory"):
+        other.load_state_dict(stream.state_dict())
 
 
 def test_an_interruption_between_steps_gives_nothing_up(stream):
