@@ -224,8 +224,8 @@ class KVCache:
     def _averages(self, frames: Tensor) -> Tensor:
         """(layers, frames, rows, columns, heads, head_dim) averaged over `pool` rows and columns, in float32.
 
-        Blocks at the edge may be smaller. What is added at a time is a fraction of the frames, and so is the memory that
-        all layers at once take.
+        Blocks at the edge may be smaller. What is added at a time is a fraction of the frames, so that all layers at
+        once take little.
         """
         rows, columns = self._pool
         sums = frames.new_zeros((*frames.shape[:2], *self._shares.shape[:2], *frames.shape[4:]), dtype=torch.float32)

@@ -8,9 +8,9 @@ from math import prod
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.functional import avg_pool2d
 
 from animacy.engine.cache import KVCache, RollingWindow
 from animacy.engine.errors import EngineError
@@ -161,7 +161,7 @@ def test_hundreds_of_frames_are_remembered_as_if_all_had_been_kept(fp8):
 
     def averaged(tokens):
         picture = tokens.flatten(1).T.unflatten(1, grid)
-        return F.avg_pool2d(picture, (2, 3), ceil_mode=True).flatten(1).T.unflatten(1, tokens.shape[1:])
+        return avg_pool2d(picture, (2, 3), ceil_mode=True).flatten(1).T.unflatten(1, tokens.shape[1:])
 
     def expected(latest):
         oldest = max(sink, latest - window - memory)
@@ -191,7 +191,8 @@ def test_hundreds_of_frames_are_remembered_as_if_all_had_been_kept(fp8):
             write(placement, *torch.randn(2, chunk, *kept.shape[2:]))  # given up
         for mine, wanted in zip(write(placement, *kept[:, new]), expected(frame + chunk), strict=True):
             assert mine.shape == wanted.shape
-            assert relative(mine, wanted) <= (0.1 if fp8 else 1e-5)
+            # FP8 rounds up to three times: what is written, turned, and averaged.
+            assert relative(mine, wanted) <= (0.2 if fp8 else 1e-5)
         commit(cache, places, [1], placement, chunk, chunk)
 
 
@@ -235,7 +236,7 @@ def test_places(sink_chunks, window_chunks, memory_chunks, chunk, spare, given_u
         placement = places.place(frames)
         first = places.frame
         assert placement.position >= 0 and placement.position + frames <= limit
-        assert abs(placement.sink_shift) < limit
+        assert 0 <= placement.sink_shift < limit
         for i in range(frames):
             held[placement.slot + i] = first + i
         assert sorted(held) == list(range(placement.seen))

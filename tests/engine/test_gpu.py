@@ -114,7 +114,9 @@ def apart(a, b):
     return (a - b).abs().mean().item()
 
 
-def test_a_replayed_graph_equals_eager(preset):
+@pytest.mark.parametrize(("window", "memory"), [(8, 0), (4, 4)])
+def test_a_replayed_graph_equals_eager(preset, window, memory):
+    preset = preset.tuned(window=window, memory=memory)
     models = networks(preset)
     (eager,), (replayed,) = (drawn(preset, models, [1], warm=warm) for warm in (False, True))
     assert apart(replayed, eager) <= 1

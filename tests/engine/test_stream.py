@@ -204,15 +204,18 @@ def test_an_interrupted_chunk_is_given_up_and_leaves_no_trace(tiny, after, memor
     assert torch.equal(frames(stream, 3), frames(undisturbed, 3))
 
 
-def test_what_has_left_the_window_still_counts_where_there_is_a_memory(tiny):
-    def run(memory):
-        stream = Stream(TINY.tuned(memory=memory), *tiny, **SMALL)
-        stream.start(picture(64, 96))
-        return [stream.step() for _ in range(5)]
+@pytest.mark.parametrize("commit", Commit)
+def test_a_memory_that_averages_nothing_draws_what_a_longer_window_does(tiny, commit):
+    """Without a sink, so that the picture itself leaves the window at once and then the memory."""
 
-    forgetting, remembering = run(0), run(2)
-    # The picture and three frames fit the window and the sink.
-    assert [torch.equal(*both) for both in zip(forgetting, remembering, strict=True)] == [True] * 3 + [False] * 2
+    def run(**changes):
+        stream = Stream(with_stream(TINY, commit=commit, sink=0, **changes), *tiny, **SMALL)
+        stream.start(picture(64, 96))
+        return frames(stream, 6).int()
+
+    longer, split, shorter = run(window=4), run(window=1, memory=3, pool=(1, 1)), run(window=1)
+    assert (split - longer).abs().max() <= 1
+    assert (shorter - longer).abs().max() > 1
 
 
 def test_a_state_of_another_memory_is_refused(tiny, stream):
