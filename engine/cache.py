@@ -23,7 +23,7 @@ from torch import Tensor
 
 from animacy.engine.config import DiTConfig, StreamConfig
 from animacy.engine.errors import EngineError
-from animacy.engine.kernels import rotate_keys, store_rows
+from animacy.engine.kernels import rotate_keys, store_fp8, store_rows
 from animacy.engine.kernels.fp8 import FP8
 from animacy.engine.models.attention import KeysValues
 from animacy.engine.models.rope import RotaryEmbedding
@@ -138,7 +138,7 @@ class KVCache:
         self.chunk = stream.chunk
         shape = (dit.num_layers, sessions, self.slots * tokens, dit.num_heads // ranks, dit.head_dim)
         self.keys = torch.zeros(shape, dtype=FP8 if stream.fp8_cache else dtype, device=device)
-        self.values = torch.zeros_like(self.keys)
+        self.values = _channel_by_channel(self.keys) if stream.fp8_cache else torch.zeros_like(self.keys)
         self.sink_keys = self.keys[:, :, : self.sink].clone()
         self._offsets = torch.arange(self.slots * tokens, device=device)
 
@@ -198,7 +198,16 @@ class CachedFrames:
     def update(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
         """Store those of the present frames, and return all that they may look at, these included."""
         all_keys, all_values = self._cache.keys[layer], self._cache.values[layer]
-        key_rows, value_rows = (one.flatten(0, 1).flatten(1) for one in (all_keys, all_values))
-        store_rows(keys.flatten(2), values.flatten(2), key_rows, value_rows, self._rows)
-        seen_keys, seen_values = (one[self._sessions, : self._seen] for one in (all_keys, all_values))
-        return seen_keys.to(keys.dtype), seen_values.to(values.dtype)
+        keys, values = keys.flatten(2), values.flatten(2)
+        if all_keys.dtype == FP8:
+            channels = all_values.permute(0, 2, 3, 1).flatten(1, 2)
+            store_fp8(keys, values, all_keys.flatten(2), channels, self._rows)
+        else:
+            key_rows, value_rows = (one.flatten(0, 1).flatten(1) for one in (all_keys, all_values))
+            store_rows(keys, values, key_rows, value_rows, self._rows)
+        return all_keys[self._sessions, : self._seen], all_values[self._sessions, : self._seen]
+
+
+def _channel_by_channel(keys: Tensor) -> Tensor:
+    """Zeros with the shape of `keys`, laid out so that a channel's tokens are side by side (see `attend_fp8`)."""
+    return torch.zeros_like(keys.movedim(2, 4), memory_format=torch.contiguous_format).movedim(4, 2)

@@ -151,8 +151,8 @@ class StreamConfig:
     `timesteps` (1000 is pure noise, descending) are warped by `shift` as flow matching does for resolution
     (arXiv:2403.03206, eq. 23; 1 leaves them). `chunk` latent frames are denoised together. They see `sink` first frames
     for ever and a rolling `window` of latest ones, the chunk included (attention sinks: arXiv:2309.17453, LongLive:
-    arXiv:2509.22622). Counts are latent frames. `fp8_cache` halves the memory of keys and values, at some cost in time
-    and a little in precision.
+    arXiv:2509.22622). Counts are latent frames. `fp8_cache` keeps keys and values in FP8, which halves their memory; on
+    Hopper and later attention is then computed in FP8, too, faster and a little less precise.
     """
 
     timesteps: tuple[float, ...]
@@ -196,7 +196,7 @@ class Preset:
         """The same model run in another way, for speed or for quality.
 
         Args:
-            fp8: matrix products of the transformer in FP8.
+            fp8: matrix products of the transformer, its keys and its values in FP8.
             steps: so many of the timesteps, evenly spread, the first one included; None takes all. Weights must have
                 been distilled for few steps to look right with fewer.
             window: latent frames of the rolling window; None takes the preset's.
@@ -209,7 +209,9 @@ class Preset:
             raise EngineError(f"{self.name} has {len(have)} steps, not {steps}", f"take 1 to {len(have)}")
         taken = have if steps is None else tuple(have[i * len(have) // steps] for i in range(steps))
         stream = replace(self.stream, timesteps=taken, window=window or self.stream.window)
-        return replace(self, dit=replace(self.dit, fp8=fp8 or self.dit.fp8), stream=stream)
+        if not fp8:
+            return replace(self, stream=stream)
+        return replace(self, dit=replace(self.dit, fp8=True), stream=replace(stream, fp8_cache=True))
 
     @property
     def pixel_step(self) -> int:

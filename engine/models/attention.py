@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from animacy.engine.kernels import mean_squares, merge_splits, qk_norm_rope
+from animacy.engine.kernels import attend_fp8, mean_squares, merge_splits, qk_norm_rope
+from animacy.engine.kernels.attend_fp8 import TILE
 from animacy.engine.kernels.dispatch import on_gpu
+from animacy.engine.kernels.fp8 import FP8, Quantized
 from animacy.engine.models.rope import Angles
 from animacy.engine.ranks import Ranks
 
@@ -25,10 +27,12 @@ _BACKENDS = [
 ]
 _TILE = 128
 """Queries in a tile of cuDNN's kernel; measured times follow waves of such tiles."""
+_FP8_TILES = 2
+"""How many of our FP8 kernel's a processor takes at a time."""
 _LONG = 1024
 _MOST_SPLITS = 4
-_MERGE = 0.05
-"""What one more part costs, in waves."""
+_MERGE = 0.04
+"""What one more part costs, as a share of the time in which a wave of tiles is read."""
 
 
 class Memory(Protocol):
@@ -43,18 +47,20 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     """Scaled dot-product attention, the one place where a backend is chosen.
 
     cuDNN's is the fastest on Hopper of those that PyTorch brings (about 1.7 times its FlashAttention 2); the others
-    follow where it does not apply.
+    follow where it does not apply. What is kept in FP8 has a kernel of ours.
 
     Args:
         q: (batch, tokens, heads, head_dim).
-        k: (batch, seen, heads, head_dim).
+        k: (batch, seen, heads, head_dim), of the type of `q` or FP8.
         v: like `k`.
         mask: what broadcasts to (batch, heads, tokens, seen), true where a token may look; None lets all see all.
 
     Returns:
         (batch, tokens, heads * head_dim).
     """
-    splits = 1 if mask is not None else _splits(q, k)
+    if k.dtype == FP8:
+        return attend_fp8(q, k, v, mask, _splits(q, k, TILE, _FP8_TILES)).flatten(2)
+    splits = 1 if mask is not None else _splits(q, k, _TILE, 1)
     if splits > 1:
         return _split_attention(q, k, v, splits).flatten(2)
     q, k, v = (one.transpose(1, 2) for one in (q, k, v))
@@ -63,27 +69,37 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 
 
 def _split_attention(q: Tensor, k: Tensor, v: Tensor, splits: int) -> Tensor:
-    """Attention over `splits` parts of the keys, as if they were samples of a batch, then merged by their sums."""
-    q, k, v = (
-        q.unsqueeze(0).expand(splits, -1, -1, -1, -1),
-        *(one.unflatten(1, (splits, -1)).transpose(0, 1) for one in (k, v)),
+    """Attention over `splits` parts of the keys, as if each sample were so many, then merged by their sums.
+
+    Keys and values stay where they are; queries of several samples are copied.
+    """
+    parts_of = (
+        q.unsqueeze(1).expand(-1, splits, -1, -1, -1),
+        *(one.unflatten(1, (splits, -1)) for one in (k, v)),
     )
-    folded = (one.flatten(0, 1).transpose(1, 2) for one in (q, k, v))
+    folded = (one.flatten(0, 1).transpose(1, 2) for one in parts_of)
     parts, log_sums, *_ = torch.ops.aten._scaled_dot_product_cudnn_attention(*folded, None, True)
-    shape = (splits, q.shape[1])
-    return merge_splits(parts.transpose(1, 2).unflatten(0, shape), log_sums.view(*shape, *log_sums.shape[1:3]))
+    batch = (len(q), splits)
+    parts = parts.transpose(1, 2).unflatten(0, batch).transpose(0, 1)
+    return merge_splits(parts, log_sums.view(*batch, *log_sums.shape[1:3]).transpose(0, 1))
 
 
-def _splits(q: Tensor, k: Tensor) -> int:
-    """Into how many parts the keys should be split for the waves of tiles to fill the GPU best (see `merge_splits`)."""
+def _splits(q: Tensor, k: Tensor, tile: int, at_once: int) -> int:
+    """Into how many parts the keys should be split for the waves of tiles to fill the GPU best (see `merge_splits`).
+
+    `tile` queries are a tile of the kernel, of which a processor takes `at_once`.
+    """
+    batch, tokens, heads, _ = q.shape
     seen = k.shape[1]
     if not on_gpu(q, k) or q.dtype == torch.float32 or seen < _LONG:
         return 1
-    tiles = -(-q.shape[1] // _TILE) * q.shape[2] * q.shape[0]
-    processors = torch.cuda.get_device_properties(q.device).multi_processor_count
-    fitting = [splits for splits in range(1, _MOST_SPLITS + 1) if seen % splits == 0]
-    # A part more must pay for the merge.
-    return min(fitting, key=lambda splits: -(-tiles * splits // processors) / splits + _MERGE * (splits - 1))
+    room = at_once * torch.cuda.get_device_properties(q.device).multi_processor_count
+    tiles = -(-tokens // tile) * heads * batch
+    copies = 2 if batch > 1 and k.dtype != FP8 else 1
+    fitting = [splits for splits in range(1, _MOST_SPLITS + 1) if seen % splits == 0 or k.dtype == FP8]
+    # A part more must pay for the merge, and for the queries where they are copied.
+    cost = copies * _MERGE * tiles / room
+    return min(fitting, key=lambda splits: -(-tiles * splits // room) / splits + cost * (splits - 1))
 
 
 class SelfAttention(nn.Module):
@@ -103,18 +119,20 @@ class SelfAttention(nn.Module):
         self.norm_k = nn.RMSNorm(mine, eps)
         self.o = nn.Linear(mine, dim)
 
-    def forward(self, x: Tensor, angles: Angles, layer: int, memory: Memory | None, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor | Quantized, angles: Angles, layer: int, memory: Memory | None, mask: Tensor | None
+    ) -> Tensor:
         """Attend from (batch, tokens, dim) to itself and to what `memory` returns for `layer`."""
         q, k, v = self._project(x, angles)
         if memory is not None:
             k, v = memory.update(layer, k, v)
         return self.ranks.all_reduce(self.o(attention(q, k, v, mask)))
 
-    def remember(self, x: Tensor, angles: Angles, layer: int, memory: Memory) -> None:
+    def remember(self, x: Tensor | Quantized, angles: Angles, layer: int, memory: Memory) -> None:
         """Store the keys and values of (batch, tokens, dim), and nothing else."""
         memory.update(layer, *self._project(x, angles)[1:])
 
-    def _project(self, x: Tensor, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, x: Tensor | Quantized, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (batch, tokens, heads, head_dim), the former two normed and rotated."""
         q, k, v = self.qkv(x).chunk(3, dim=-1)
         means = None if self.ranks.size == 1 else self.ranks.all_reduce(mean_squares(q, k, self.width))
@@ -146,7 +164,7 @@ class CrossAttention(nn.Module):
         k = self._normed(k, self.norm_k)
         return k.unflatten(-1, (self.num_heads, -1)), v.unflatten(-1, (self.num_heads, -1))
 
-    def forward(self, x: Tensor, context: KeysValues) -> Tensor:
+    def forward(self, x: Tensor | Quantized, context: KeysValues) -> Tensor:
         """Attend from (batch, tokens, dim) to projected context.
 
         The context's batch may be a multiple of that of `x`: each sample's tokens then fall into as many equal runs,
@@ -155,7 +173,7 @@ class CrossAttention(nn.Module):
         k, v = context
         q = self._normed(self.q(x), self.norm_q).unflatten(-1, (self.num_heads, -1))
         runs = q.reshape(k.shape[0], -1, *q.shape[2:])
-        return self.project_out(attention(runs, k, v).view(*x.shape[:2], -1))
+        return self.project_out(attention(runs, k, v).view(*q.shape[:2], -1))
 
     def project_out(self, mixed: Tensor) -> Tensor:
         """From this rank's heads (batch, tokens, heads * head_dim) to what all ranks' add, (batch, tokens, dim)."""

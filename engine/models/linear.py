@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from animacy.engine.kernels import linear_fp8, quantize_fp8
+from animacy.engine.kernels.fp8 import Quantized
 
 
 class FP8Linear(nn.Module):
@@ -23,9 +24,10 @@ class FP8Linear(nn.Module):
         self.register_buffer("scale", scale)
         self.bias = linear.bias
 
-    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
+    def forward(self, x: Tensor | Quantized, gelu: bool = False) -> Tensor:
         """Map (..., in) to (..., out); `gelu` applies GELU to `x` first, in the pass that rounds it."""
-        return linear_fp8(*quantize_fp8(x, gelu), self.weight, self.scale, self.bias, x.dtype)
+        rounded = x if isinstance(x, Quantized) else quantize_fp8(x, gelu)
+        return linear_fp8(*rounded, self.weight, self.scale, self.bias, self.bias.dtype)
 
 
 def quantize(block: nn.Module) -> None:
