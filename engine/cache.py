@@ -25,7 +25,6 @@ from animacy.engine.config import DiTConfig, StreamConfig
 from animacy.engine.errors import EngineError
 from animacy.engine.kernels import rotate_keys, store_fp8, store_rows
 from animacy.engine.kernels.fp8 import FP8
-from animacy.engine.models.attention import KeysValues
 from animacy.engine.models.rope import RotaryEmbedding
 
 
@@ -195,17 +194,18 @@ class CachedFrames:
         self._sessions = sessions
         self._seen = seen
 
-    def update(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
-        """Store those of the present frames, and return all that they may look at, these included."""
+    def update(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Store keys and values of the present frames; see `animacy.engine.models.attention.Memory`."""
         all_keys, all_values = self._cache.keys[layer], self._cache.values[layer]
         keys, values = keys.flatten(2), values.flatten(2)
         if all_keys.dtype == FP8:
             channels = all_values.permute(0, 2, 3, 1).flatten(1, 2)
-            store_fp8(keys, values, all_keys.flatten(2), channels, self._rows)
+            rounded = store_fp8(queries.flatten(2), keys, values, all_keys.flatten(2), channels, self._rows)
+            queries = rounded.view_as(queries)
         else:
             key_rows, value_rows = (one.flatten(0, 1).flatten(1) for one in (all_keys, all_values))
             store_rows(keys, values, key_rows, value_rows, self._rows)
-        return all_keys[self._sessions, : self._seen], all_values[self._sessions, : self._seen]
+        return queries, all_keys[self._sessions, : self._seen], all_values[self._sessions, : self._seen]
 
 
 def _channel_by_channel(keys: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Attention over keys and values that are kept in FP8, computed on the tensor cores' FP8.
+"""Attention of queries, keys and values in FP8, computed on the tensor cores' FP8.
 
-FlashAttention-3 does it so, too (arXiv:2407.08608). Queries are rounded as they are read. The softmax and all sums are
+FlashAttention-3 does it so, too (arXiv:2407.08608). The softmax and all sums are
 float32; its weights are rounded to FP8 for the second product, which wants values that lie side by side along the
 tokens, as `store_fp8` writes them.
 """
@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, on_gpu, tl, triton
-from animacy.engine.kernels.merge_splits import merge_splits
 
 TILE = 64
 """Queries of a program, of which two fit a multiprocessor of Hopper at a time."""
@@ -27,29 +26,34 @@ _ALIGNED = 16
 """Bytes: what the copy engine needs of a row of values."""
 
 
-def attend_fp8(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, splits: int = 1) -> Tensor:
+def attend_fp8(
+    q: Tensor, k: Tensor, v: Tensor, dtype: torch.dtype, mask: Tensor | None = None, splits: int = 1
+) -> tuple[Tensor, Tensor]:
     """Scaled dot-product attention.
 
     Args:
-        q: (batch, tokens, heads, head_dim).
+        q: (batch, tokens, heads, head_dim), float8_e4m3fn, dense.
         k: (batch, seen, heads, head_dim), float8_e4m3fn, dense but for the batch.
         v: like `k`, but with `seen` as the axis of stride 1.
+        dtype: of the result.
         mask: (batch, 1, 1, seen), true where all tokens may look; None lets all see all.
-        splits: into how many parts the keys are cut, see `merge_splits`.
+        splits: into how many parts the keys may be cut.
 
     Returns:
-        (batch, tokens, heads, head_dim), of the type of `q`.
+        What `merge_splits` takes: attention over each part of the keys, and its sums.
     """
     if on_gpu(q, k, v) and _fits(k, v):
-        return attend_fp8_triton(q, k, v, mask, splits)
-    return attend_fp8_reference(q, k, v, mask)
+        return attend_fp8_triton(q, k, v, dtype, mask, splits)
+    return attend_fp8_reference(q, k, v, dtype, mask)
 
 
-def attend_fp8_reference(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention in the type of `q`, over the rounded keys and values."""
-    wide = (one.to(q.dtype).contiguous() for one in (k, v))
-    q, k, v = (one.transpose(1, 2) for one in (q, *wide))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+def attend_fp8_reference(
+    q: Tensor, k: Tensor, v: Tensor, dtype: torch.dtype, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Attention in one part, computed in `dtype` over what was rounded."""
+    q, k, v = (one.to(dtype).contiguous().transpose(1, 2) for one in (q, k, v))
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+    return mixed.unsqueeze(0), torch.zeros(1, *q.shape[:3], device=q.device)
 
 
 def _fits(k: Tensor, v: Tensor) -> bool:
@@ -63,30 +67,31 @@ def _fits(k: Tensor, v: Tensor) -> bool:
     )
 
 
-def attend_fp8_triton(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, splits: int = 1) -> Tensor:
+def attend_fp8_triton(
+    q: Tensor, k: Tensor, v: Tensor, dtype: torch.dtype, mask: Tensor | None = None, splits: int = 1
+) -> tuple[Tensor, Tensor]:
     """The kernel, one program a tile of queries of a head and a part of the keys."""
     from triton.tools.tensor_descriptor import TensorDescriptor
 
     batch, tokens, heads, head_dim = q.shape
     seen, dim = k.shape[1], heads * head_dim
-    q = q if q.stride(3) == 1 and q.stride(2) == head_dim else q.contiguous()
+    queries = TensorDescriptor.from_tensor(q.flatten(2), [1, TILE, head_dim])
     keys = TensorDescriptor(k, [batch, seen, dim], [*k.stride()[:2], 1], [1, _KEYS, head_dim])
     values = TensorDescriptor(v, [batch, dim, seen], [v.stride(0), v.stride(3), 1], [1, head_dim, _KEYS])
-    parts = torch.empty(splits, *q.shape, dtype=q.dtype, device=q.device)
+    parts = torch.empty(splits, *q.shape, dtype=dtype, device=q.device)
     log_sums = torch.empty(splits, batch, heads, tokens, dtype=torch.float32, device=q.device)
     steps = triton.cdiv(triton.cdiv(seen, _KEYS), splits)
     _kernel[(triton.cdiv(tokens, TILE), heads, splits * batch)](
-        q,
+        queries,
         keys,
         values,
-        q if mask is None else mask,
+        parts if mask is None else mask,
         parts,
         log_sums,
         batch,
         tokens,
         seen,
         steps * _KEYS,
-        *q.stride()[:2],
         0 if mask is None else mask.stride(0),
         head_dim**-0.5,
         MASKED=mask is not None,
@@ -96,12 +101,12 @@ def attend_fp8_triton(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = Non
         num_warps=4,
         num_stages=3,
     )
-    return parts[0] if splits == 1 else merge_splits(parts, log_sums)
+    return parts, log_sums
 
 
 @jit
 def _attend(
-    queries,
+    query,
     keys,
     values,
     mask,
@@ -120,7 +125,7 @@ def _attend(
 ):
     """One step of the online softmax."""
     key = keys.load([sample, first, head * HEAD_DIM]).reshape(KEYS, HEAD_DIM)
-    scores = tl.dot(queries, key.T) * scale
+    scores = tl.dot(query, key.T) * scale
     if LAST or MASKED:
         column = first + tl.arange(0, KEYS)
         allowed = column < end
@@ -138,7 +143,7 @@ def _attend(
 
 @jit
 def _kernel(
-    q,
+    queries,
     keys,
     values,
     mask,
@@ -148,8 +153,6 @@ def _kernel(
     tokens,
     seen,
     part,
-    q_batch,
-    q_token,
     mask_batch,
     scale,
     MASKED: tl.constexpr,
@@ -164,8 +167,7 @@ def _kernel(
     whole = begin + (end - begin) // KEYS * KEYS
     token = tl.program_id(0) * TILE + tl.arange(0, TILE)
     channel = head * HEAD_DIM + tl.arange(0, HEAD_DIM)
-    at = sample.to(tl.int64) * q_batch + token[:, None] * q_token + channel[None, :]
-    queries = tl.load(q + at, mask=token[:, None] < tokens, other=0.0).to(tl.float8e4nv)
+    query = queries.load([sample, tl.program_id(0) * TILE, head * HEAD_DIM]).reshape(TILE, HEAD_DIM)
     highest = tl.full([TILE], _LOWEST, tl.float32)
     total = tl.zeros([TILE], tl.float32)
     mixed = tl.zeros([TILE, HEAD_DIM], tl.float32)
@@ -173,7 +175,7 @@ def _kernel(
     scale *= 1.4426950408889634  # of powers of two
     for first in tl.range(begin, whole, KEYS):
         highest, total, mixed = _attend(
-            queries,
+            query,
             keys,
             values,
             mask,
@@ -192,7 +194,7 @@ def _kernel(
         )
     if whole < end:
         highest, total, mixed = _attend(
-            queries,
+            query,
             keys,
             values,
             mask,

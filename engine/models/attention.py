@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from animacy.engine.kernels import attend_fp8, mean_squares, merge_splits, qk_norm_rope
+from animacy.engine.kernels import attend_fp8, mean_squares, merge_splits, qk_norm_rope, quantize_fp8
 from animacy.engine.kernels.attend_fp8 import TILE
 from animacy.engine.kernels.dispatch import on_gpu
 from animacy.engine.kernels.fp8 import FP8, Quantized
+from animacy.engine.models.linear import FP8Linear
 from animacy.engine.models.rope import Angles
 from animacy.engine.ranks import Ranks
 
@@ -38,38 +39,55 @@ _MERGE = 0.04
 class Memory(Protocol):
     """What remembers the keys and values of earlier frames."""
 
-    def update(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
-        """Store those of the present frames and return all that they may attend to, these included."""
+    def update(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Store keys and values of the present frames.
+
+        Returns:
+            The queries, of the type that is kept, and all that they may attend to, the present frames included.
+        """
         ...
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, dtype: torch.dtype | None = None, fp8: bool = False
+) -> Tensor | Quantized:
     """Scaled dot-product attention, the one place where a backend is chosen.
 
     cuDNN's is the fastest on Hopper of those that PyTorch brings (about 1.7 times its FlashAttention 2); the others
-    follow where it does not apply. What is kept in FP8 has a kernel of ours.
+    follow where it does not apply. What is in FP8 has a kernel of ours.
 
     Args:
         q: (batch, tokens, heads, head_dim).
-        k: (batch, seen, heads, head_dim), of the type of `q` or FP8.
+        k: (batch, seen, heads, head_dim).
         v: like `k`.
         mask: what broadcasts to (batch, heads, tokens, seen), true where a token may look; None lets all see all.
+        dtype: of the result; None is that of `q`.
+        fp8: whether to round the result, see `quantize_fp8`.
 
     Returns:
-        (batch, tokens, heads * head_dim).
+        (batch, tokens, heads * head_dim), or that in FP8.
     """
     if k.dtype == FP8:
-        return attend_fp8(q, k, v, mask, _splits(q, k, TILE, _FP8_TILES)).flatten(2)
-    splits = 1 if mask is not None else _splits(q, k, _TILE, 1)
-    if splits > 1:
-        return _split_attention(q, k, v, splits).flatten(2)
+        parts, log_sums = attend_fp8(q, k, v, dtype or q.dtype, mask, _splits(q, k, TILE, _FP8_TILES))
+    else:
+        splits = 1 if mask is not None else _splits(q, k, _TILE, 1)
+        parts, log_sums = (_attend if splits == 1 else _attend_to_parts)(q, k, v, mask, splits)
+    if len(parts) > 1:
+        return merge_splits(parts, log_sums, fp8)
+    mixed = parts[0].flatten(2)
+    return quantize_fp8(mixed) if fp8 else mixed
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, splits: int) -> tuple[Tensor, Tensor]:
+    """Attention in one part, whose sums nobody needs."""
     q, k, v = (one.transpose(1, 2) for one in (q, k, v))
     with sdpa_kernel(_BACKENDS, set_priority=True):
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return mixed.transpose(1, 2).unsqueeze(0), mixed
 
 
-def _split_attention(q: Tensor, k: Tensor, v: Tensor, splits: int) -> Tensor:
-    """Attention over `splits` parts of the keys, as if each sample were so many, then merged by their sums.
+def _attend_to_parts(q: Tensor, k: Tensor, v: Tensor, mask: None, splits: int) -> tuple[Tensor, Tensor]:
+    """Attention over `splits` parts of the keys, as if each sample were so many; as `merge_splits` takes them.
 
     Keys and values stay where they are; queries of several samples are copied.
     """
@@ -81,7 +99,7 @@ def _split_attention(q: Tensor, k: Tensor, v: Tensor, splits: int) -> Tensor:
     parts, log_sums, *_ = torch.ops.aten._scaled_dot_product_cudnn_attention(*folded, None, True)
     batch = (len(q), splits)
     parts = parts.transpose(1, 2).unflatten(0, batch).transpose(0, 1)
-    return merge_splits(parts, log_sums.view(*batch, *log_sums.shape[1:3]).transpose(0, 1))
+    return parts, log_sums.view(*batch, *log_sums.shape[1:3]).transpose(0, 1)
 
 
 def _splits(q: Tensor, k: Tensor, tile: int, at_once: int) -> int:
@@ -125,12 +143,13 @@ class SelfAttention(nn.Module):
         """Attend from (batch, tokens, dim) to itself and to what `memory` returns for `layer`."""
         q, k, v = self._project(x, angles)
         if memory is not None:
-            k, v = memory.update(layer, k, v)
-        return self.ranks.all_reduce(self.o(attention(q, k, v, mask)))
+            q, k, v = memory.update(layer, q, k, v)
+        dtype, rounded = self.norm_q.weight.dtype, isinstance(self.o, FP8Linear)
+        return self.ranks.all_reduce(self.o(attention(q, k, v, mask, dtype, rounded)))
 
     def remember(self, x: Tensor | Quantized, angles: Angles, layer: int, memory: Memory) -> None:
         """Store the keys and values of (batch, tokens, dim), and nothing else."""
-        memory.update(layer, *self._project(x, angles)[1:])
+        memory.update(layer, *self._project(x, angles))
 
     def _project(self, x: Tensor | Quantized, angles: Angles) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (batch, tokens, heads, head_dim), the former two normed and rotated."""
@@ -173,7 +192,9 @@ class CrossAttention(nn.Module):
         k, v = context
         q = self._normed(self.q(x), self.norm_q).unflatten(-1, (self.num_heads, -1))
         runs = q.reshape(k.shape[0], -1, *q.shape[2:])
-        return self.project_out(attention(runs, k, v).view(*q.shape[:2], -1))
+        mixed = attention(runs, k, v)
+        assert isinstance(mixed, Tensor)  # as was asked for
+        return self.project_out(mixed.view(*q.shape[:2], -1))
 
     def project_out(self, mixed: Tensor) -> Tensor:
         """From this rank's heads (batch, tokens, heads * head_dim) to what all ranks' add, (batch, tokens, dim)."""

@@ -18,9 +18,11 @@ POINTERS = {
     "mean_squares": {"x": "*bf16", "y": "*bf16", "means": "*fp32"},
     "add_norm_silu": {name: "*bf16" for name in ("values", "bias", "shortcut", "weight", "out")},
     "store_rows": {name: "*bf16" for name in ("k", "v", "keys", "values")} | {"rows": "*i64"},
-    "store_fp8": {"k": "*bf16", "v": "*bf16", "keys": "*fp8e4nv", "values": "*fp8e4nv", "rows": "*i64"},
+    "store_fp8": {name: "*bf16" for name in ("q", "k", "v")}
+    | {name: "*fp8e4nv" for name in ("queries", "keys", "values")}
+    | {"rows": "*i64"},
     "attend_fp8": {
-        "q": "*bf16",
+        "queries": "tensordesc<fp8e4nv[1,64,64]>",
         "keys": "tensordesc<fp8e4nv[1,128,64]>",
         "values": "tensordesc<fp8e4nv[1,64,128]>",
         "mask": "*i1",
@@ -28,7 +30,7 @@ POINTERS = {
         "log_sums": "*fp32",
         "scale": "fp32",
     },
-    "merge_splits": {"parts": "*bf16", "log_sums": "*fp32", "out": "*bf16"},
+    "merge_splits": {"parts": "*bf16", "log_sums": "*fp32", "out": "*fp8e4nv", "out_scale": "*fp32"},
     "rotate_keys": {"source": "*bf16", "target": "*bf16", "cos": "*fp32", "sin": "*fp32"},
     "fp8": {"x": "*bf16", "values": "*fp8e4nv", "scale": "*fp32"},
 }
