@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, on_gpu, tl, triton
+from animacy.engine.kernels.fp8 import KNOWS_FP8
 
 TILE = 64
 """Queries of a program, of which two fit a multiprocessor of Hopper at a time."""
@@ -57,10 +58,10 @@ def attend_fp8_reference(
 
 
 def _fits(k: Tensor, v: Tensor) -> bool:
-    """Whether the kernel takes such keys and values, on this GPU (Ada, Hopper and later know FP8)."""
+    """Whether the kernel takes such keys and values, on this GPU."""
     rows = (k.stride(0), k.stride(1), v.stride(0), v.stride(3))
     return (
-        torch.cuda.get_device_capability(k.device) >= (8, 9)
+        torch.cuda.get_device_capability(k.device) >= KNOWS_FP8
         and k.shape[3] in _HEAD_DIMS
         and v.stride(1) == 1
         and all(row % _ALIGNED == 0 for row in rows)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
-from animacy.engine.kernels.fp8 import Quantized, empty_quantized, quantize_fp8_reference, round_token
+from animacy.engine.kernels.fp8 import Quantized, empty_quantized, quantize_fp8, quantize_fp8_reference, round_token
 
 
 def merge_splits(parts: Tensor, log_sums: Tensor, fp8: bool = False) -> Tensor | Quantized:
@@ -23,6 +23,9 @@ def merge_splits(parts: Tensor, log_sums: Tensor, fp8: bool = False) -> Tensor |
     Returns:
         (batch, tokens, heads * head_dim), attention over all keys, or that in FP8.
     """
+    if len(parts) == 1:
+        whole = parts[0].flatten(2)
+        return quantize_fp8(whole) if fp8 else whole
     if on_gpu(parts, log_sums) and parts[0, 0].is_contiguous():
         return merge_splits_triton(parts, log_sums, fp8)
     merged = merge_splits_reference(parts, log_sums)

@@ -68,25 +68,16 @@ def attention(
         (batch, tokens, heads * head_dim), or that in FP8.
     """
     if k.dtype == FP8:
-        parts, log_sums = attend_fp8(q, k, v, dtype or q.dtype, mask, _splits(q, k, TILE, _FP8_TILES))
-    else:
-        splits = 1 if mask is not None else _splits(q, k, _TILE, 1)
-        parts, log_sums = (_attend if splits == 1 else _attend_to_parts)(q, k, v, mask, splits)
-    if len(parts) > 1:
-        return merge_splits(parts, log_sums, fp8)
-    mixed = parts[0].flatten(2)
+        return merge_splits(*attend_fp8(q, k, v, dtype or q.dtype, mask, _splits(q, k)), fp8)
+    if mask is None and (splits := _splits(q, k)) > 1:
+        return merge_splits(*_attend_to_parts(q, k, v, splits), fp8)
+    q, k, v = (one.transpose(1, 2) for one in (q, k, v))
+    with sdpa_kernel(_BACKENDS, set_priority=True):
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
     return quantize_fp8(mixed) if fp8 else mixed
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, splits: int) -> tuple[Tensor, Tensor]:
-    """Attention in one part, whose sums nobody needs."""
-    q, k, v = (one.transpose(1, 2) for one in (q, k, v))
-    with sdpa_kernel(_BACKENDS, set_priority=True):
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    return mixed.transpose(1, 2).unsqueeze(0), mixed
-
-
-def _attend_to_parts(q: Tensor, k: Tensor, v: Tensor, mask: None, splits: int) -> tuple[Tensor, Tensor]:
+def _attend_to_parts(q: Tensor, k: Tensor, v: Tensor, splits: int) -> tuple[Tensor, Tensor]:
     """Attention over `splits` parts of the keys, as if each sample were so many; as `merge_splits` takes them.
 
     Keys and values stay where they are; queries of several samples are copied.
@@ -102,19 +93,18 @@ def _attend_to_parts(q: Tensor, k: Tensor, v: Tensor, mask: None, splits: int) -
     return parts, log_sums.view(*batch, *log_sums.shape[1:3]).transpose(0, 1)
 
 
-def _splits(q: Tensor, k: Tensor, tile: int, at_once: int) -> int:
-    """Into how many parts the keys should be split for the waves of tiles to fill the GPU best (see `merge_splits`).
-
-    `tile` queries are a tile of the kernel, of which a processor takes `at_once`.
-    """
+def _splits(q: Tensor, k: Tensor) -> int:
+    """Into how many parts the keys should be split for the waves of tiles to fill the GPU best (see `merge_splits`)."""
+    fp8 = k.dtype == FP8
+    tile, at_once = (TILE, _FP8_TILES) if fp8 else (_TILE, 1)
     batch, tokens, heads, _ = q.shape
     seen = k.shape[1]
     if not on_gpu(q, k) or q.dtype == torch.float32 or seen < _LONG:
         return 1
     room = at_once * torch.cuda.get_device_properties(q.device).multi_processor_count
     tiles = -(-tokens // tile) * heads * batch
-    copies = 2 if batch > 1 and k.dtype != FP8 else 1
-    fitting = [splits for splits in range(1, _MOST_SPLITS + 1) if seen % splits == 0 or k.dtype == FP8]
+    copies = 2 if batch > 1 and not fp8 else 1
+    fitting = [splits for splits in range(1, _MOST_SPLITS + 1) if fp8 or seen % splits == 0]
     # A part more must pay for the merge, and for the queries where they are copied.
     cost = copies * _MERGE * tiles / room
     return min(fitting, key=lambda splits: -(-tiles * splits // room) / splits + cost * (splits - 1))

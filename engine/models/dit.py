@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from animacy.engine.config import AudioConfig, DiTConfig
 from animacy.engine.errors import EngineError
 from animacy.engine.kernels import add_norm_modulate, gated_residual, linear_gelu, norm_modulate, quantize_fp8
-from animacy.engine.kernels.fp8 import Quantized
+from animacy.engine.kernels.fp8 import KNOWS_FP8, Quantized
 from animacy.engine.models.attention import CrossAttention, KeysValues, Memory, SelfAttention
 from animacy.engine.models.linear import quantize
 from animacy.engine.models.rope import Angles
@@ -245,8 +245,15 @@ class VideoDiT(nn.Module):
         return self
 
     def optimize(self) -> Self:
-        """Make it ready for inference, once it has its weights: where the preset says so, in FP8."""
+        """Make it ready for inference, once it has its weights: where the preset says so, in FP8.
+
+        Raises:
+            EngineError: the GPU knows no FP8.
+        """
         if self.config.fp8:
+            if self.device.type == "cuda" and torch.cuda.get_device_capability(self.device) < KNOWS_FP8:
+                name = torch.cuda.get_device_name(self.device)
+                raise EngineError(f"{name} knows no FP8", "leave fp8 out, or take an Ada, Hopper or later GPU")
             for block in self.blocks:
                 block.quantize()
         return self
