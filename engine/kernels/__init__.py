@@ -6,7 +6,7 @@ from animacy.engine.kernels.add_norm_silu import SAME, Unfold, add_norm_silu
 from animacy.engine.kernels.attend_fp8 import attend_fp8
 from animacy.engine.kernels.fp8 import quantize_fp8
 from animacy.engine.kernels.gated_residual import gated_residual
-from animacy.engine.kernels.linear_fp8 import linear_fp8
+from animacy.engine.kernels.linear_fp8 import linear_fp8, product_fp8
 from animacy.engine.kernels.linear_gelu import linear_gelu
 from animacy.engine.kernels.mean_squares import mean_squares
 from animacy.engine.kernels.merge_splits import merge_splits
@@ -28,6 +28,7 @@ __all__ = [
     "mean_squares",
     "merge_splits",
     "norm_modulate",
+    "product_fp8",
     "qk_norm_rope",
     "quantize_fp8",
     "rotate_keys",

@@ -12,6 +12,7 @@ from torch import Tensor
 from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
 from animacy.engine.kernels.fp8 import Quantized, empty_quantized, quantize_fp8_reference, round_token
 from animacy.engine.kernels.gated_residual import gated_residual_reference
+from animacy.engine.kernels.linear_fp8 import Unscaled
 
 
 def norm_modulate(
@@ -39,7 +40,7 @@ def norm_modulate(
 
 def add_norm_modulate(
     x: Tensor,
-    y: Tensor,
+    y: Tensor | Unscaled,
     gate: Tensor | None,
     scale: Tensor,
     shift: Tensor,
@@ -51,14 +52,14 @@ def add_norm_modulate(
 
     Args:
         x: (batch, tokens, dim), the residual stream.
-        y: like `x`, what a branch adds; may be expanded over tokens.
+        y: like `x`, what a branch adds; may be expanded over tokens, or be owed its scale.
         gate: as `scale`; None adds all of `y`.
         scale, shift, eps, base, fp8: see `norm_modulate`.
 
     Returns:
         (residual stream, normed); on the GPU the former is `x` itself.
     """
-    if on_gpu(x, y, scale, shift) and x.is_contiguous():
+    if on_gpu(x, scale, shift) and x.is_contiguous():
         return x, norm_modulate_triton(x, scale, shift, eps, base, y, gate, fp8)
     x, normed = add_norm_modulate_reference(x, y, gate, scale, shift, eps, base)
     return x, quantize_fp8_reference(normed) if fp8 else normed
@@ -71,10 +72,13 @@ def norm_modulate_reference(x: Tensor, scale: Tensor, shift: Tensor, eps: float,
 
 
 def add_norm_modulate_reference(
-    x: Tensor, y: Tensor, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0
+    x: Tensor, y: Tensor | Unscaled, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """What the kernel computes, in PyTorch, without overwriting anything."""
-    x = x + y if gate is None else gated_residual_reference(x, y, gate)
+    if gate is not None:
+        x = gated_residual_reference(x, y, gate)
+    else:
+        x = (x + y.whole()).type_as(x) if isinstance(y, Unscaled) else x + y
     return x, norm_modulate_reference(x, scale, shift, eps, base)
 
 
@@ -84,7 +88,7 @@ def norm_modulate_triton(
     shift: Tensor,
     eps: float,
     base: float = 1.0,
-    y: Tensor | None = None,
+    y: Tensor | Unscaled | None = None,
     gate: Tensor | None = None,
     fp8: bool = False,
 ) -> Tensor | Quantized:
@@ -93,12 +97,15 @@ def norm_modulate_triton(
     x = x.contiguous()
     scale, shift = (one.expand(batch, -1, -1) for one in (scale, shift))
     factor = scale if gate is None else gate.expand(batch, -1, -1)
-    added = x if y is None else y if y.stride(2) == 1 else y.contiguous()
+    added, y_scale, y_bias = y if isinstance(y, Unscaled) else (x if y is None else y, scale, scale)
+    added = added if added.stride(2) == 1 else added.contiguous()
     out = empty_quantized(x) if fp8 else torch.empty_like(x)
     block = next_power_of_2(dim)
     _kernel[(batch * tokens,)](
         x,
         added,
+        y_scale,
+        y_bias,
         factor,
         scale,
         shift,
@@ -114,6 +121,7 @@ def norm_modulate_triton(
         eps,
         base,
         ADD=y is not None,
+        SCALED=isinstance(y, Unscaled),
         GATED=gate is not None,
         FP8=fp8,
         BLOCK=block,
@@ -126,6 +134,8 @@ def norm_modulate_triton(
 def _kernel(
     x,
     y,
+    y_scale,
+    y_bias,
     gate,
     scale,
     shift,
@@ -146,6 +156,7 @@ def _kernel(
     eps,
     base,
     ADD: tl.constexpr,
+    SCALED: tl.constexpr,
     GATED: tl.constexpr,
     FP8: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -159,6 +170,9 @@ def _kernel(
     values = tl.load(x + row * dim + column, mask=inside, other=0.0).to(tl.float32)
     if ADD:
         added = tl.load(y + sample * y_batch + token * y_token + column, mask=inside, other=0.0).to(tl.float32)
+        if SCALED:
+            added *= tl.load(y_scale + row)
+            added += tl.load(y_bias + column, mask=inside, other=0.0).to(tl.float32)
         if GATED:
             at = sample * gate_batch + (token // gate_run) * gate_group + column
             added = added * tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)

@@ -13,6 +13,7 @@ from animacy.engine.kernels import attend_fp8, mean_squares, merge_splits, qk_no
 from animacy.engine.kernels.attend_fp8 import TILE
 from animacy.engine.kernels.dispatch import on_gpu
 from animacy.engine.kernels.fp8 import FP8, Quantized
+from animacy.engine.kernels.linear_fp8 import Unscaled
 from animacy.engine.models.linear import FP8Linear
 from animacy.engine.models.rope import Angles
 from animacy.engine.ranks import Ranks
@@ -129,13 +130,14 @@ class SelfAttention(nn.Module):
 
     def forward(
         self, x: Tensor | Quantized, angles: Angles, layer: int, memory: Memory | None, mask: Tensor | None
-    ) -> Tensor:
+    ) -> Tensor | Unscaled:
         """Attend from (batch, tokens, dim) to itself and to what `memory` returns for `layer`."""
         q, k, v = self._project(x, angles)
         if memory is not None:
             q, k, v = memory.update(layer, q, k, v)
         dtype, rounded = self.norm_q.weight.dtype, isinstance(self.o, FP8Linear)
-        return self.ranks.all_reduce(self.o(attention(q, k, v, mask, dtype, rounded)))
+        y = self.o(attention(q, k, v, mask, dtype, rounded))
+        return y if isinstance(y, Unscaled) else self.ranks.all_reduce(y)
 
     def remember(self, x: Tensor | Quantized, angles: Angles, layer: int, memory: Memory) -> None:
         """Store the keys and values of (batch, tokens, dim), and nothing else."""

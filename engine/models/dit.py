@@ -20,6 +20,7 @@ from animacy.engine.config import AudioConfig, DiTConfig
 from animacy.engine.errors import EngineError
 from animacy.engine.kernels import add_norm_modulate, gated_residual, linear_gelu, norm_modulate, quantize_fp8
 from animacy.engine.kernels.fp8 import KNOWS_FP8, Quantized
+from animacy.engine.kernels.linear_fp8 import Unscaled
 from animacy.engine.models.attention import CrossAttention, KeysValues, Memory, SelfAttention
 from animacy.engine.models.linear import quantize
 from animacy.engine.models.rope import Angles
@@ -76,7 +77,7 @@ def _modulation(count: int, dim: int) -> Tensor:
     return torch.empty(1, count, dim).uniform_(-limit, limit)
 
 
-Owed = tuple[Tensor, Tensor]
+Owed = tuple[Tensor | Unscaled, Tensor]
 """What a block leaves to be added to the residual stream, and its gate: the next norm adds it in the same pass."""
 
 
@@ -100,11 +101,11 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(dim, mine), nn.Identity(), nn.Linear(mine, dim))
         self.ranks = ranks
 
-    def forward(self, x: Tensor | Quantized) -> Tensor:
+    def forward(self, x: Tensor | Quantized) -> Tensor | Unscaled:
         """Map (batch, tokens, dim) to the same shape."""
         up, _, down = self
         y = down(up(x), gelu=True) if isinstance(x, Quantized) else down(linear_gelu(x, up.weight, up.bias))
-        return self.ranks.all_reduce(y)
+        return y if isinstance(y, Unscaled) else self.ranks.all_reduce(y)
 
 
 class Block(nn.Module):
@@ -164,7 +165,9 @@ class Block(nn.Module):
 
     def quantize(self) -> None:
         """From now on compute in FP8 what every token goes through: norms round what they give to it."""
-        quantize(self)
+        # What is added up with other ranks' is whole before.
+        alone = self.ffn.ranks.size == 1
+        quantize(self, owing=(self.self_attn.o, self.ffn[2]) if alone else ())
         self.fp8 = True
 
     def remember(
@@ -176,7 +179,7 @@ class Block(nn.Module):
         self.self_attn.remember(h, angles, layer, memory)
 
     def _add_and_norm(
-        self, x: Tensor, y: Tensor, gate: Tensor | None, norm: nn.LayerNorm | None
+        self, x: Tensor, y: Tensor | Unscaled, gate: Tensor | None, norm: nn.LayerNorm | None
     ) -> tuple[Tensor, Tensor | Quantized]:
         """Add `y` to the residual stream, and norm it for the next branch."""
         if norm is None:

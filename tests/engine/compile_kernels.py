@@ -11,8 +11,9 @@ from triton.compiler import ASTSource
 HOPPER = GPUTarget("cuda", 90, 32)
 POINTERS = {
     "norm_modulate": {"x": "*bf16", "y": "*bf16", "out": "*fp8e4nv"}
-    | {name: "*fp32" for name in ("gate", "scale", "shift", "out_scale")},
-    "gated_residual": {"x": "*bf16", "y": "*bf16", "gate": "*fp32"},
+    | {name: "*fp32" for name in ("gate", "scale", "shift", "out_scale", "y_scale")}
+    | {"y_bias": "*bf16"},
+    "gated_residual": {name: "*bf16" for name in ("x", "y", "y_bias")} | {"gate": "*fp32", "y_scale": "*fp32"},
     "qk_norm_rope": {name: "*bf16" for name in ("q", "k", "q_weight", "k_weight")}
     | {name: "*fp32" for name in ("cos", "sin", "means")},
     "mean_squares": {"x": "*bf16", "y": "*bf16", "means": "*fp32"},
@@ -36,7 +37,7 @@ POINTERS = {
 }
 FLOATS = ("eps", "base", "root", "share")
 FLAGS = dict.fromkeys(
-    ("ADD", "GATED", "BIAS", "SHORTCUT", "NORM", "KEEP", "WRITE", "MEANS", "GELU", "FP8", "MASKED"), True
+    ("ADD", "GATED", "BIAS", "SHORTCUT", "NORM", "KEEP", "WRITE", "MEANS", "GELU", "FP8", "MASKED", "SCALED"), True
 )
 SIZES = {"ROWS": 8, "BLOCK": 1024, "PAIRS": 512, "SPLITS": 3, "TIME": 2, "SPACE": 2, "REPEATS": 8, "LEAD": 0}
 TILES = {"TOKENS": 64, "CHANNELS": 64, "HEAD_DIM": 64, "TILE": 64, "KEYS": 128}

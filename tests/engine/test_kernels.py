@@ -15,6 +15,7 @@ from animacy.engine.kernels.add_norm_silu import add_norm_silu_reference, add_no
 from animacy.engine.kernels.attend_fp8 import attend_fp8_reference, attend_fp8_triton
 from animacy.engine.kernels.fp8 import FP8, quantize_fp8_reference, quantize_fp8_triton
 from animacy.engine.kernels.gated_residual import gated_residual_reference, gated_residual_triton
+from animacy.engine.kernels.linear_fp8 import Unscaled
 from animacy.engine.kernels.mean_squares import mean_squares_reference, mean_squares_triton
 from animacy.engine.kernels.merge_splits import merge_splits_reference, merge_splits_triton
 from animacy.engine.kernels.norm_modulate import (
@@ -54,10 +55,17 @@ def test_norm_modulate(dtype, groups, modulated):
     torch.testing.assert_close(norm_modulate_triton(x, scale, shift, 1e-6), expected, **tolerance(dtype))
 
 
+def unscaled(y):
+    """What a layer in FP8 leaves: the scale of each token and the bias are yet to be applied."""
+    return Unscaled(y, 1 + 0.3 * values(*y.shape[:-1], 1, seed=7), values(y.shape[-1], dtype=y.dtype, seed=8))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("groups", [1, 3])
-def test_gated_residual(dtype, groups):
+@pytest.mark.parametrize("owed", [False, True])
+def test_gated_residual(dtype, groups, owed):
     x, y = values(2, 3, 1100, dtype=dtype), values(2, 3, 1100, dtype=dtype, seed=1)
+    y = unscaled(y) if owed else y
     gate = values(1, groups, 1100, seed=2)
     expected = gated_residual_reference(x, y, gate)
     got = gated_residual_triton(x, y, gate)
@@ -169,10 +177,13 @@ def test_norm_modulate_rounds_to_fp8():
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("gated", [True, False])
-def test_add_norm_modulate(dtype, gated):
+@pytest.mark.parametrize("owed", [True, False])
+def test_add_norm_modulate(dtype, gated, owed):
     x, y = values(2, 6, 40, dtype=dtype) * 3 + 1, values(2, 6, 40, dtype=dtype, seed=5)
     gate = values(1, 3, 40, seed=6) if gated else None
-    if not gated:
+    if owed:
+        y = unscaled(y)
+    elif not gated:
         y = y[:, :1].expand_as(x)
     scale, shift = values(2, 1, 2, 40, seed=1).unbind(2)
     expected = add_norm_modulate_reference(x, y, gate, scale, shift, 1e-6, 0.0)
@@ -295,13 +306,16 @@ def test_quantize_fp8_is_near(quantize, dtype, gelu):
     assert (error <= 0.0625 * expected.abs() + scale * 2**-9 + 1e-6).all()
 
 
-def test_a_linear_layer_in_fp8_is_near_the_whole_one():
+@pytest.mark.parametrize("owing", [False, True])
+def test_a_linear_layer_in_fp8_is_near_the_whole_one(owing):
     dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float32
     layer = torch.nn.Linear(96, 48).to(DEVICE, dtype).requires_grad_(False)
     x = values(2, 5, 96, dtype=dtype) * torch.tensor([1e-3, 1, 30, 1, 1], device=DEVICE, dtype=dtype).view(1, 5, 1)
     for gelu in (False, True):
         expected = layer(torch.nn.functional.gelu(x, approximate="tanh") if gelu else x).float()
-        error = (FP8Linear(layer)(x, gelu).float() - expected).norm(dim=-1) / expected.norm(dim=-1)
+        got = FP8Linear(layer, owing)(x, gelu)
+        got = got.whole() if owing else got.float()
+        error = (got - expected).norm(dim=-1) / expected.norm(dim=-1)
         assert error.max() < 0.06
 
 
