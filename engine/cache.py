@@ -32,10 +32,12 @@ from torch import Tensor
 
 from animacy.engine.config import DiTConfig, StreamConfig, check_positions
 from animacy.engine.errors import EngineError
-from animacy.engine.kernels import rotate_keys, store_rows
+from animacy.engine.kernels import rotate_keys, store_fp8, store_rows
 from animacy.engine.kernels.fp8 import FP8
-from animacy.engine.models.attention import KeysValues
 from animacy.engine.models.rope import RotaryEmbedding
+
+_ALIGNED = 16
+"""Rows of values in FP8 come in multiples of this, or Hopper's copy engine does not take them (see `attend_fp8`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,15 +177,16 @@ class KVCache:
         self.sink = stream.sink * self.tokens
         self.chunk = stream.chunk
         rows = self._whole * self.tokens + stream.memory * self.pooled
-        shape = (dit.num_layers, sessions, rows, dit.num_heads // ranks, dit.head_dim)
+        held = -(-rows // _ALIGNED) * _ALIGNED if stream.fp8_cache else rows
+        shape = (dit.num_layers, sessions, held, dit.num_heads // ranks, dit.head_dim)
         self.keys = torch.zeros(shape, dtype=FP8 if stream.fp8_cache else dtype, device=device)
-        self.values = torch.zeros_like(self.keys)
+        self.values = _channel_by_channel(self.keys) if stream.fp8_cache else torch.zeros_like(self.keys)
         self.sink_keys = self.keys[:, :, : self.sink].clone()
         self._offsets = torch.arange(rows, device=device)
 
     def first(self, session: int) -> CachedFrames:
         """For the first frame of a session, which sees nothing but itself."""
-        rows = session * len(self._offsets) + self._offsets[: self.tokens]
+        rows = session * self.keys.shape[2] + self._offsets[: self.tokens]
         return CachedFrames(self, rows, slice(session, session + 1), self.tokens)
 
     def window(self, placements: Tensor) -> CachedFrames:
@@ -197,7 +200,7 @@ class KVCache:
         if self.sink:
             turn = self._rope.shifts(shift)
             rotate_keys(self.sink_keys[:, :count], turn.cos, turn.sin, self.keys[:, :count, : self.sink])
-        starts = torch.arange(count, device=slot.device) * len(self._offsets) + slot * self.tokens
+        starts = torch.arange(count, device=slot.device) * self.keys.shape[2] + slot * self.tokens
         rows = (starts.unsqueeze(1) + self._offsets[: self.chunk * self.tokens]).flatten()
         return CachedFrames(self, rows, slice(0, count), len(self._offsets))
 
@@ -257,13 +260,23 @@ class CachedFrames:
         self._sessions = sessions
         self._seen = seen
 
-    def update(self, layer: int, keys: Tensor, values: Tensor) -> KeysValues:
-        """Store those of the present frames, and return all that they may look at, these included."""
+    def update(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Store keys and values of the present frames; see `animacy.engine.models.attention.Memory`."""
         all_keys, all_values = self._cache.keys[layer], self._cache.values[layer]
-        key_rows, value_rows = (one.flatten(0, 1).flatten(1) for one in (all_keys, all_values))
-        store_rows(keys.flatten(2), values.flatten(2), key_rows, value_rows, self._rows)
-        seen_keys, seen_values = (one[self._sessions, : self._seen] for one in (all_keys, all_values))
-        return seen_keys.to(keys.dtype), seen_values.to(values.dtype)
+        keys, values = keys.flatten(2), values.flatten(2)
+        if all_keys.dtype == FP8:
+            channels = all_values.permute(0, 2, 3, 1).flatten(1, 2)
+            rounded = store_fp8(queries.flatten(2), keys, values, all_keys.flatten(2), channels, self._rows)
+            queries = rounded.view_as(queries)
+        else:
+            key_rows, value_rows = (one.flatten(0, 1).flatten(1) for one in (all_keys, all_values))
+            store_rows(keys, values, key_rows, value_rows, self._rows)
+        return queries, all_keys[self._sessions, : self._seen], all_values[self._sessions, : self._seen]
+
+
+def _channel_by_channel(keys: Tensor) -> Tensor:
+    """Zeros with the shape of `keys`, laid out so that a channel's tokens are side by side (see `attend_fp8`)."""
+    return torch.zeros_like(keys.movedim(2, 4), memory_format=torch.contiguous_format).movedim(4, 2)
 
 
 def _shares(grid: tuple[int, int], pool: tuple[int, int]) -> Tensor:

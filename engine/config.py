@@ -153,7 +153,8 @@ class StreamConfig:
     for ever and a rolling `window` of latest ones, the chunk included (attention sinks: arXiv:2309.17453, LongLive:
     arXiv:2509.22622). The `memory` frames before those are remembered coarsely: `pool` (rows, columns) tokens averaged
     into one, which needs no weights, though a model trained for it does better (see `animacy.engine.cache`). Counts are
-    latent frames. `fp8_cache` halves the memory of keys and values, at some cost in time and a little in precision.
+    latent frames. `fp8_cache` keeps keys and values in FP8, which halves their memory; on Hopper and later attention is
+    then computed in FP8, too, faster and a little less precise.
     """
 
     timesteps: tuple[float, ...]
@@ -221,7 +222,7 @@ class Preset:
         """The same model run in another way, for speed or for quality.
 
         Args:
-            fp8: matrix products of the transformer in FP8.
+            fp8: matrix products of the transformer, its keys and its values in FP8.
             steps: so many of the timesteps, evenly spread, the first one included; None takes all. Weights must have
                 been distilled for few steps to look right with fewer.
             window: latent frames of the rolling window; None takes the preset's.
@@ -240,7 +241,9 @@ class Preset:
             window=window or self.stream.window,
             memory=self.stream.memory if memory is None else memory,
         )
-        return replace(self, dit=replace(self.dit, fp8=fp8 or self.dit.fp8), stream=stream)
+        if not fp8:
+            return replace(self, stream=stream)
+        return replace(self, dit=replace(self.dit, fp8=True), stream=replace(stream, fp8_cache=True))
 
     @property
     def pixel_step(self) -> int:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from animacy.engine.bench.workload import Workload
 from animacy.engine.kernels.add_norm_silu import SAME, add_norm_silu_reference, add_norm_silu_triton
-from animacy.engine.kernels.fp8 import quantize_fp8_reference, quantize_fp8_triton
+from animacy.engine.kernels.fp8 import FP8, quantize_fp8_reference, quantize_fp8_triton
 from animacy.engine.kernels.gated_residual import gated_residual_reference, gated_residual_triton
 from animacy.engine.kernels.linear_gelu import linear_gelu as fused_linear_gelu
 from animacy.engine.kernels.merge_splits import merge_splits_reference, merge_splits_triton
@@ -27,7 +27,9 @@ from animacy.engine.kernels.norm_modulate import (
 )
 from animacy.engine.kernels.qk_norm_rope import norm_rope_reference, qk_norm_rope_triton
 from animacy.engine.kernels.rotate_keys import rotate_keys_reference, rotate_keys_triton
+from animacy.engine.kernels.store_fp8 import store_fp8_reference, store_fp8_triton
 from animacy.engine.kernels.store_rows import store_rows_reference, store_rows_triton
+from animacy.engine.models.attention import attention
 
 Call = Callable[[], object]
 
@@ -193,6 +195,39 @@ def store_rows(work: Workload) -> Case:
     return Case("store_rows", shape, store_rows_triton, store_rows_reference, arguments)
 
 
+def store_fp8(work: Workload) -> Case:
+    """As `store_rows`, for a cache in FP8."""
+    batch, tokens, dim = shape = _tokens(work)
+    slots = (work.preset.stream.sink + work.preset.stream.window) * tokens
+    qkv = _random(batch, tokens, 3 * dim, device=work.device).chunk(3, dim=-1)
+    keys = torch.zeros(batch, slots, dim, device=work.device).to(FP8)
+    rows = (
+        slots * torch.arange(batch, device=work.device).unsqueeze(1) + torch.arange(tokens, device=work.device)
+    ).flatten()
+    arguments = (*qkv, keys, keys.transpose(1, 2).contiguous(), rows)
+    return Case("store_fp8", shape, store_fp8_triton, store_fp8_reference, arguments)
+
+
+def attend_fp8(work: Workload) -> Case:
+    """In each block where the cache is in FP8, beside what attends to the same in bfloat16."""
+    dit, stream = work.preset.dit, work.preset.stream
+    batch, tokens, _ = _tokens(work)
+    seen = (stream.sink + stream.window) * tokens
+    rounded = [_random(batch, n, dit.num_heads, dit.head_dim, device=work.device).to(FP8) for n in (tokens, seen, seen)]
+    whole = [one.to(torch.bfloat16) for one in rounded]
+    rounded[2] = rounded[2].movedim(1, 3).contiguous().movedim(3, 1)
+    shape = (batch, tokens, seen, dit.num_heads, dit.head_dim)
+    return Case("attend_fp8", shape, _attention_first, _attention_last, (*rounded, *whole))
+
+
+def _attention_first(q8: Tensor, k8: Tensor, v8: Tensor, q: Tensor, k: Tensor, v: Tensor) -> object:
+    return attention(q8, k8, v8, dtype=q.dtype)
+
+
+def _attention_last(q8: Tensor, k8: Tensor, v8: Tensor, q: Tensor, k: Tensor, v: Tensor) -> object:
+    return attention(q, k, v)
+
+
 def add_norm_silu(work: Workload) -> Case:
     """Between the decoder's last and largest convolutions, into the window of the one that follows."""
     vae = work.preset.vae
@@ -224,4 +259,6 @@ CASES = (
     linear_gelu,
     add_norm_silu,
     quantize_fp8,
+    store_fp8,
+    attend_fp8,
 )

@@ -8,45 +8,55 @@ import torch
 from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
+from animacy.engine.kernels.fp8 import Quantized, empty_quantized, quantize_fp8, quantize_fp8_reference, round_token
 
 
-def merge_splits(parts: Tensor, log_sums: Tensor) -> Tensor:
+def merge_splits(parts: Tensor, log_sums: Tensor, fp8: bool = False) -> Tensor | Quantized:
     """Weigh partial attentions by their shares of the softmax.
 
     Args:
-        parts: (splits, batch, tokens, heads, head_dim), attention over each part of the keys.
-        log_sums: (splits, batch, heads, tokens), float32, log of the sum of exponentials of each part.
+        parts: (splits, batch, tokens, heads, head_dim), attention over each part of the keys; splits and batch may lie
+            in either order.
+        log_sums: (splits, batch, heads, tokens), float32, likewise: log of the sum of exponentials of each part.
+        fp8: whether to round the result, see `quantize_fp8`.
 
     Returns:
-        (batch, tokens, heads, head_dim), attention over all keys.
+        (batch, tokens, heads * head_dim), attention over all keys, or that in FP8.
     """
-    take = merge_splits_triton if on_gpu(parts, log_sums) and parts[0].is_contiguous() else merge_splits_reference
-    return take(parts, log_sums)
+    if len(parts) == 1:
+        whole = parts[0].flatten(2)
+        return quantize_fp8(whole) if fp8 else whole
+    if on_gpu(parts, log_sums) and parts[0, 0].is_contiguous():
+        return merge_splits_triton(parts, log_sums, fp8)
+    merged = merge_splits_reference(parts, log_sums)
+    return quantize_fp8_reference(merged) if fp8 else merged
 
 
 def merge_splits_reference(parts: Tensor, log_sums: Tensor) -> Tensor:
     """What the kernel computes, in PyTorch."""
     shares = torch.softmax(log_sums.float(), dim=0).transpose(2, 3).unsqueeze(-1)
-    return (parts.float() * shares).sum(0).type_as(parts)
+    return (parts.float() * shares).sum(0).flatten(2).type_as(parts)
 
 
-def merge_splits_triton(parts: Tensor, log_sums: Tensor) -> Tensor:
+def merge_splits_triton(parts: Tensor, log_sums: Tensor, fp8: bool = False) -> Tensor | Quantized:
     """The kernel, one program a token."""
     splits, batch, tokens, heads, head_dim = parts.shape
-    out = torch.empty(parts.shape[1:], dtype=parts.dtype, device=parts.device)
     dim = heads * head_dim
+    merged = parts.new_empty(batch, tokens, dim)
+    out = empty_quantized(merged) if fp8 else merged
     block = next_power_of_2(dim)
     _kernel[(batch * tokens,)](
         parts,
-        log_sums.contiguous(),
-        out,
+        log_sums,
+        *(out if fp8 else (out, log_sums)),
         tokens,
         heads,
         head_dim,
         dim,
-        parts.stride(0),
-        batch * heads * tokens,
+        *parts.stride()[:2],
+        *log_sums.stride()[:2],
         SPLITS=splits,
+        FP8=fp8,
         BLOCK=block,
         num_warps=min(8, max(1, block // 512)),
     )
@@ -58,19 +68,25 @@ def _kernel(
     parts,
     log_sums,
     out,
+    out_scale,
     tokens,
     heads,
     head_dim,
     dim,
     parts_split,
+    parts_batch,
     sums_split,
+    sums_batch,
     SPLITS: tl.constexpr,
+    FP8: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK)
     inside = column < dim
-    at = ((row // tokens) * heads + column // head_dim) * tokens + row % tokens
+    sample, token = row // tokens, row % tokens
+    at = sample * sums_batch + (column // head_dim) * tokens + token
+    source = sample * parts_batch + token * dim + column
     highest = tl.load(log_sums + at, mask=inside, other=0.0)
     for split in tl.static_range(1, SPLITS):
         highest = tl.maximum(highest, tl.load(log_sums + split * sums_split + at, mask=inside, other=0.0))
@@ -78,7 +94,10 @@ def _kernel(
     merged = tl.zeros((BLOCK,), tl.float32)
     for split in tl.static_range(0, SPLITS):
         share = tl.exp(tl.load(log_sums + split * sums_split + at, mask=inside, other=0.0) - highest)
-        part = tl.load(parts + split * parts_split + row * dim + column, mask=inside, other=0.0).to(tl.float32)
+        part = tl.load(parts + split * parts_split + source, mask=inside, other=0.0).to(tl.float32)
         total += share
         merged += share * part
-    tl.store(out + row * dim + column, (merged / total).to(out.dtype.element_ty), mask=inside)
+    if FP8:
+        round_token(merged / total, out, out_scale, row, dim, column)
+    else:
+        tl.store(out + row * dim + column, (merged / total).to(out.dtype.element_ty), mask=inside)

@@ -1,7 +1,8 @@
 """LayerNorm, then scale and shift: the adaptive ones of a diffusion transformer (DiT, arXiv:2212.09748) or fixed ones.
 
 A transformer's branches each begin with a norm of what the branch before has just added to. `add_norm_modulate` does
-the addition and the norm in one pass over the residual stream.
+the addition and the norm in one pass over the residual stream, and rounds the result to FP8 where a product of FP8
+follows.
 """
 
 import torch
@@ -9,10 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
+from animacy.engine.kernels.fp8 import Quantized, empty_quantized, quantize_fp8_reference, round_token
 from animacy.engine.kernels.gated_residual import gated_residual_reference
+from animacy.engine.kernels.linear_fp8 import Unscaled
 
 
-def norm_modulate(x: Tensor, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0) -> Tensor:
+def norm_modulate(
+    x: Tensor, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0, fp8: bool = False
+) -> Tensor | Quantized:
     """`layer_norm(x) * (base + scale) + shift`, computed in float32.
 
     Args:
@@ -22,31 +27,42 @@ def norm_modulate(x: Tensor, scale: Tensor, shift: Tensor, eps: float, base: flo
         shift: as `scale`.
         eps: added to the variance.
         base: 1 for a modulation, 0 where `scale` is the weight of an ordinary norm.
+        fp8: whether to round the result, see `quantize_fp8`.
 
     Returns:
-        A tensor like `x`.
+        A tensor like `x`, or that in FP8.
     """
-    take = norm_modulate_triton if on_gpu(x, scale, shift) else norm_modulate_reference
-    return take(x, scale, shift, eps, base)
+    if on_gpu(x, scale, shift):
+        return norm_modulate_triton(x, scale, shift, eps, base, fp8=fp8)
+    normed = norm_modulate_reference(x, scale, shift, eps, base)
+    return quantize_fp8_reference(normed) if fp8 else normed
 
 
 def add_norm_modulate(
-    x: Tensor, y: Tensor, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0
-) -> tuple[Tensor, Tensor]:
+    x: Tensor,
+    y: Tensor | Unscaled,
+    gate: Tensor | None,
+    scale: Tensor,
+    shift: Tensor,
+    eps: float,
+    base: float = 1.0,
+    fp8: bool = False,
+) -> tuple[Tensor, Tensor | Quantized]:
     """`x + y * gate`, and its `norm_modulate`; may overwrite `x`.
 
     Args:
         x: (batch, tokens, dim), the residual stream.
-        y: like `x`, what a branch adds; may be expanded over tokens.
+        y: like `x`, what a branch adds; may be expanded over tokens, or be owed its scale.
         gate: as `scale`; None adds all of `y`.
-        scale, shift, eps, base: see `norm_modulate`.
+        scale, shift, eps, base, fp8: see `norm_modulate`.
 
     Returns:
         (residual stream, normed); on the GPU the former is `x` itself.
     """
-    if on_gpu(x, y, scale, shift) and x.is_contiguous():
-        return x, norm_modulate_triton(x, scale, shift, eps, base, y, gate)
-    return add_norm_modulate_reference(x, y, gate, scale, shift, eps, base)
+    if on_gpu(x, scale, shift) and x.is_contiguous():
+        return x, norm_modulate_triton(x, scale, shift, eps, base, y, gate, fp8)
+    x, normed = add_norm_modulate_reference(x, y, gate, scale, shift, eps, base)
+    return x, quantize_fp8_reference(normed) if fp8 else normed
 
 
 def norm_modulate_reference(x: Tensor, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0) -> Tensor:
@@ -56,10 +72,13 @@ def norm_modulate_reference(x: Tensor, scale: Tensor, shift: Tensor, eps: float,
 
 
 def add_norm_modulate_reference(
-    x: Tensor, y: Tensor, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0
+    x: Tensor, y: Tensor | Unscaled, gate: Tensor | None, scale: Tensor, shift: Tensor, eps: float, base: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """What the kernel computes, in PyTorch, without overwriting anything."""
-    x = x + y if gate is None else gated_residual_reference(x, y, gate)
+    if gate is not None:
+        x = gated_residual_reference(x, y, gate)
+    else:
+        x = (x + y.whole()).type_as(x) if isinstance(y, Unscaled) else x + y
     return x, norm_modulate_reference(x, scale, shift, eps, base)
 
 
@@ -69,24 +88,28 @@ def norm_modulate_triton(
     shift: Tensor,
     eps: float,
     base: float = 1.0,
-    y: Tensor | None = None,
+    y: Tensor | Unscaled | None = None,
     gate: Tensor | None = None,
-) -> Tensor:
+    fp8: bool = False,
+) -> Tensor | Quantized:
     """The kernel, one program a token; adds `y` to `x` in place first where given."""
     batch, tokens, dim = x.shape
     x = x.contiguous()
     scale, shift = (one.expand(batch, -1, -1) for one in (scale, shift))
     factor = scale if gate is None else gate.expand(batch, -1, -1)
-    added = x if y is None else y if y.stride(2) == 1 else y.contiguous()
-    out = torch.empty_like(x)
+    added, y_scale, y_bias = y if isinstance(y, Unscaled) else (x if y is None else y, scale, scale)
+    added = added if added.stride(2) == 1 else added.contiguous()
+    out = empty_quantized(x) if fp8 else torch.empty_like(x)
     block = next_power_of_2(dim)
     _kernel[(batch * tokens,)](
         x,
         added,
+        y_scale,
+        y_bias,
         factor,
         scale,
         shift,
-        out,
+        *(out if fp8 else (out, scale)),
         tokens,
         tokens // factor.shape[1],
         tokens // scale.shape[1],
@@ -98,7 +121,9 @@ def norm_modulate_triton(
         eps,
         base,
         ADD=y is not None,
+        SCALED=isinstance(y, Unscaled),
         GATED=gate is not None,
+        FP8=fp8,
         BLOCK=block,
         num_warps=min(8, max(1, block // 512)),
     )
@@ -109,10 +134,13 @@ def norm_modulate_triton(
 def _kernel(
     x,
     y,
+    y_scale,
+    y_bias,
     gate,
     scale,
     shift,
     out,
+    out_scale,
     tokens,
     gate_run,
     run,
@@ -128,7 +156,9 @@ def _kernel(
     eps,
     base,
     ADD: tl.constexpr,
+    SCALED: tl.constexpr,
     GATED: tl.constexpr,
+    FP8: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     row = tl.program_id(0).to(tl.int64)
@@ -140,6 +170,9 @@ def _kernel(
     values = tl.load(x + row * dim + column, mask=inside, other=0.0).to(tl.float32)
     if ADD:
         added = tl.load(y + sample * y_batch + token * y_token + column, mask=inside, other=0.0).to(tl.float32)
+        if SCALED:
+            added *= tl.load(y_scale + row)
+            added += tl.load(y_bias + column, mask=inside, other=0.0).to(tl.float32)
         if GATED:
             at = sample * gate_batch + (token // gate_run) * gate_group + column
             added = added * tl.load(gate + at, mask=inside, other=0.0).to(tl.float32)
@@ -153,4 +186,7 @@ def _kernel(
     a = tl.load(scale + sample * scale_batch + group * scale_group + column, mask=inside, other=0.0).to(tl.float32)
     b = tl.load(shift + sample * shift_batch + group * shift_group + column, mask=inside, other=0.0).to(tl.float32)
     result = centred * inverse * (base + a) + b
-    tl.store(out + row * dim + column, result.to(out.dtype.element_ty), mask=inside)
+    if FP8:
+        round_token(result, out, out_scale, row, dim, column)
+    else:
+        tl.store(out + row * dim + column, result.to(out.dtype.element_ty), mask=inside)

@@ -1,16 +1,14 @@
 """Writes the keys and values of new tokens into the rows of a cache, both in one pass."""
 
-import torch
 from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, on_gpu, tl
-from animacy.engine.kernels.fp8 import FP8
 
 _BLOCK = 1024
 
 
 def store_rows(k: Tensor, v: Tensor, keys: Tensor, values: Tensor, rows: Tensor) -> None:
-    """`keys[rows] = k; values[rows] = v`, cast to the cache's type.
+    """`keys[rows] = k; values[rows] = v`, cast to the cache's type (`store_fp8` is for FP8).
 
     Args:
         k: (batch, tokens, dim); may be a slice of a fused projection, as long as its last axis is dense.
@@ -28,10 +26,7 @@ def store_rows(k: Tensor, v: Tensor, keys: Tensor, values: Tensor, rows: Tensor)
 def store_rows_reference(k: Tensor, v: Tensor, keys: Tensor, values: Tensor, rows: Tensor) -> None:
     """What the kernel does, in PyTorch."""
     for source, target in ((k, keys), (v, values)):
-        written = source.flatten(0, 1).to(target.dtype)
-        if target.dtype == FP8:  # which PyTorch does not index
-            target, written = target.view(torch.uint8), written.view(torch.uint8)
-        target.index_copy_(0, rows, written)
+        target.index_copy_(0, rows, source.flatten(0, 1).to(target.dtype))
 
 
 def store_rows_triton(k: Tensor, v: Tensor, keys: Tensor, values: Tensor, rows: Tensor) -> None:

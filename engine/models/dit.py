@@ -18,9 +18,11 @@ from torch import Tensor, nn
 
 from animacy.engine.config import AudioConfig, DiTConfig
 from animacy.engine.errors import EngineError
-from animacy.engine.kernels import add_norm_modulate, gated_residual, linear_gelu, norm_modulate
+from animacy.engine.kernels import add_norm_modulate, gated_residual, linear_gelu, norm_modulate, quantize_fp8
+from animacy.engine.kernels.fp8 import KNOWS_FP8, Quantized
+from animacy.engine.kernels.linear_fp8 import Unscaled
 from animacy.engine.models.attention import CrossAttention, KeysValues, Memory, SelfAttention
-from animacy.engine.models.linear import FP8Linear, quantize
+from animacy.engine.models.linear import quantize
 from animacy.engine.models.rope import Angles
 from animacy.engine.ranks import ALONE, Ranks
 
@@ -75,15 +77,17 @@ def _modulation(count: int, dim: int) -> Tensor:
     return torch.empty(1, count, dim).uniform_(-limit, limit)
 
 
-Owed = tuple[Tensor, Tensor]
+Owed = tuple[Tensor | Unscaled, Tensor]
 """What a block leaves to be added to the residual stream, and its gate: the next norm adds it in the same pass."""
 
 
-def pay_and_norm(x: Tensor, owed: Owed | None, scale: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def pay_and_norm(
+    x: Tensor, owed: Owed | None, scale: Tensor, shift: Tensor, eps: float, fp8: bool = False
+) -> tuple[Tensor, Tensor | Quantized]:
     """Add what is owed to the residual stream; returns it and its modulated norm."""
     if owed is None:
-        return x, norm_modulate(x, scale, shift, eps)
-    return add_norm_modulate(x, *owed, scale, shift, eps)
+        return x, norm_modulate(x, scale, shift, eps, fp8=fp8)
+    return add_norm_modulate(x, *owed, scale, shift, eps, fp8=fp8)
 
 
 class FeedForward(nn.Sequential):
@@ -97,12 +101,11 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(dim, mine), nn.Identity(), nn.Linear(mine, dim))
         self.ranks = ranks
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Quantized) -> Tensor | Unscaled:
         """Map (batch, tokens, dim) to the same shape."""
         up, _, down = self
-        quantized = isinstance(up, FP8Linear)
-        y = down(up(x), gelu=True) if quantized else down(linear_gelu(x, up.weight, up.bias))
-        return self.ranks.all_reduce(y)
+        y = down(up(x), gelu=True) if isinstance(x, Quantized) else down(linear_gelu(x, up.weight, up.bias))
+        return y if isinstance(y, Unscaled) else self.ranks.all_reduce(y)
 
 
 class Block(nn.Module):
@@ -117,6 +120,7 @@ class Block(nn.Module):
         audio = config.audio if config.audio is not None and index in config.audio.blocks else None
         affine = config.cross_attn_norm
         self.eps = eps
+        self.fp8 = False
         self.modulation = nn.Parameter(_modulation(6, dim))
         self.self_attn = SelfAttention(dim, heads, eps, ranks)
         if config.text_dim is not None:
@@ -145,7 +149,7 @@ class Block(nn.Module):
             The residual stream, and what is still to be added to it.
         """
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation.unbind(2)
-        x, h = pay_and_norm(x, owed, scale1, shift1, self.eps)
+        x, h = pay_and_norm(x, owed, scale1, shift1, self.eps, self.fp8)
         y, gate = self.self_attn(h, angles, layer, memory, mask), gate1
         if isinstance(text, Tensor):
             x = gated_residual(x, y, gate1)
@@ -156,26 +160,33 @@ class Block(nn.Module):
         if audio is not None:
             x, h = self._add_and_norm(x, y, gate, self.audio_norm)
             y, gate = self.audio_attn(h, audio), None
-        x, h = add_norm_modulate(x, y, gate, scale2, shift2, self.eps)
+        x, h = add_norm_modulate(x, y, gate, scale2, shift2, self.eps, fp8=self.fp8)
         return x, (self.ffn(h), gate2)
+
+    def quantize(self) -> None:
+        """From now on compute in FP8 what every token goes through: norms round what they give to it."""
+        # What is added up with other ranks' is whole before.
+        alone = self.ffn.ranks.size == 1
+        quantize(self, owing=(self.self_attn.o, self.ffn[2]) if alone else ())
+        self.fp8 = True
 
     def remember(
         self, x: Tensor, owed: Owed | None, modulation: Tensor, angles: Angles, layer: int, memory: Memory
     ) -> None:
         """Only store the keys and values: all that later frames need of the last block."""
         shift, scale, *_ = modulation.unbind(2)
-        _, h = pay_and_norm(x, owed, scale, shift, self.eps)
+        _, h = pay_and_norm(x, owed, scale, shift, self.eps, self.fp8)
         self.self_attn.remember(h, angles, layer, memory)
 
     def _add_and_norm(
-        self, x: Tensor, y: Tensor, gate: Tensor | None, norm: nn.LayerNorm | None
-    ) -> tuple[Tensor, Tensor]:
+        self, x: Tensor, y: Tensor | Unscaled, gate: Tensor | None, norm: nn.LayerNorm | None
+    ) -> tuple[Tensor, Tensor | Quantized]:
         """Add `y` to the residual stream, and norm it for the next branch."""
         if norm is None:
             x = x + y if gate is None else gated_residual(x, y, gate)
-            return x, x
+            return x, quantize_fp8(x) if self.fp8 else x
         weight, bias = (one.view(1, 1, -1) for one in (norm.weight, norm.bias))
-        return add_norm_modulate(x, y, gate, weight, bias, norm.eps, base=0.0)
+        return add_norm_modulate(x, y, gate, weight, bias, norm.eps, 0.0, self.fp8)
 
 
 class Head(nn.Module):
@@ -237,10 +248,17 @@ class VideoDiT(nn.Module):
         return self
 
     def optimize(self) -> Self:
-        """Make it ready for inference, once it has its weights: where the preset says so, in FP8."""
+        """Make it ready for inference, once it has its weights: where the preset says so, in FP8.
+
+        Raises:
+            EngineError: the GPU knows no FP8.
+        """
         if self.config.fp8:
+            if self.device.type == "cuda" and torch.cuda.get_device_capability(self.device) < KNOWS_FP8:
+                name = torch.cuda.get_device_name(self.device)
+                raise EngineError(f"{name} knows no FP8", "leave fp8 out, or take an Ada, Hopper or later GPU")
             for block in self.blocks:
-                quantize(block)
+                block.quantize()
         return self
 
     def embed_time(self, timesteps: Tensor) -> TimeEmbedding:

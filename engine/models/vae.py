@@ -168,7 +168,7 @@ class VideoVAE(nn.Module):
         """Make ready for inference on a GPU, once the weights are loaded.
 
         Weights and activations are laid out channels-last, in which cuDNN's convolutions come near the matmul ceiling,
-        and upsampling kernels are folded.
+        upsampling kernels are folded, and narrow ones spread out.
         """
         self._format = torch.channels_last_3d
         for parameter in self.parameters():
@@ -177,7 +177,7 @@ class VideoVAE(nn.Module):
             elif parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         for module in self.modules():
-            if isinstance(module, Upsample):
+            if isinstance(module, Upsample | CausalConv3d):
                 module.fold()
         return self
 

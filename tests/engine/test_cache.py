@@ -179,11 +179,12 @@ def test_hundreds_of_frames_are_remembered_as_if_all_had_been_kept(fp8):
         new = torch.stack([turned(one, placement.position + i) for i, one in enumerate(keys)])
         at = torch.tensor([placement.numbers()] * 2)
         # The second session, so that one is in front of it; the first is given what nobody should see.
-        pair = (torch.stack((torch.full_like(one, 9.0), one)).flatten(1, 2) for one in (new, values))
-        found = cache.window(at).update(0, *pair)
-        return [one[1, cache.seen(at)[1, 0, 0]] for one in found]
+        new, values = (torch.stack((torch.full_like(one, 9.0), one)).flatten(1, 2) for one in (new, values))
+        _, *found = cache.window(at).update(0, new, new, values)
+        return [one.float()[1, cache.seen(at)[1, 0, 0]] for one in found]
 
-    cache.first(1).update(0, turned(kept[0, 0], 0)[None], kept[1, 0][None])
+    key, value = turned(kept[0, 0], 0)[None], kept[1, 0][None]
+    cache.first(1).update(0, key, key, value)
     commit(cache, places, [1], places.place(1), 1, chunk)
     for frame in range(1, 301, chunk):
         placement, new = places.place(chunk), slice(frame, frame + chunk)

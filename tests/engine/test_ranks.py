@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -182,11 +181,6 @@ def children(pid):
     return [int(child) for child in found if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-def meeting_places():
-    """Folders in which processes have found each other."""
-    return set(Path(tempfile.gettempdir()).glob("animacy-ranks-*"))
-
-
 def assert_ended(pids):
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
@@ -216,8 +210,8 @@ def test_an_engine_that_loses_a_process_says_which_and_ends(both):
     assert_ended(pids)
 
 
-async def test_processes_draw_for_callers_and_end_with_an_engine_that_is_killed():
-    before = meeting_places()
+async def test_processes_draw_for_callers_and_end_with_an_engine_that_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where they meet
     process = EngineProcess(EngineOptions(preset="tiny", devices=("cpu",) * 3))
     try:
         await asyncio.to_thread(process.start)
@@ -225,10 +219,10 @@ async def test_processes_draw_for_callers_and_end_with_an_engine_that_is_killed(
         session = await client.admit(picture(64, 64).numpy(), 24_000)
         assert (await session.request(None)).shape == (4, 64, 64, 3)
         pids = children(process.pid)
-        assert len(pids) == 1 and meeting_places() > before
+        assert len(pids) == 1 and list(tmp_path.iterdir())
         os.kill(process.pid, signal.SIGKILL)
         assert_ended(pids)
-        assert meeting_places() == before
+        assert not list(tmp_path.iterdir())
         await client.close()
     finally:
         process.close()
