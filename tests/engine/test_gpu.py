@@ -114,9 +114,11 @@ def apart(a, b):
     return (a - b).abs().mean().item()
 
 
-@pytest.mark.parametrize(("window", "memory"), [(8, 0), (4, 4)])
-def test_a_replayed_graph_equals_eager(preset, window, memory):
-    preset = preset.tuned(window=window, memory=memory)
+@pytest.mark.parametrize(
+    "tuned", [{}, {"window": 4, "memory": 4}, {"window": 4, "memory": 4, "fp8": True}], ids=["plain", "memory", "fp8"]
+)
+def test_a_replayed_graph_equals_eager(preset, tuned):
+    preset = preset.tuned(**tuned)
     models = networks(preset)
     (eager,), (replayed,) = (drawn(preset, models, [1], warm=warm) for warm in (False, True))
     assert apart(replayed, eager) <= 1
