@@ -1,8 +1,7 @@
 """Attention of queries, keys and values in FP8, computed on the tensor cores' FP8.
 
-FlashAttention-3 does it so, too (arXiv:2407.08608). The softmax and all sums are
-float32; its weights are rounded to FP8 for the second product, which wants values that lie side by side along the
-tokens, as `store_fp8` writes them.
+FlashAttention-3 does it so, too (arXiv:2407.08608). The softmax and all sums are float32; its weights are rounded to
+FP8 for the second product, which wants values that lie side by side along the tokens, as `store_fp8` writes them.
 """
 
 from __future__ import annotations
@@ -79,9 +78,11 @@ def attend_fp8_triton(
     queries = TensorDescriptor.from_tensor(q.flatten(2), [1, TILE, head_dim])
     keys = TensorDescriptor(k, [batch, seen, dim], [*k.stride()[:2], 1], [1, _KEYS, head_dim])
     values = TensorDescriptor(v, [batch, dim, seen], [v.stride(0), v.stride(3), 1], [1, head_dim, _KEYS])
+    # As many as there is something for: a part of no keys would have no softmax.
+    steps = triton.cdiv(triton.cdiv(seen, _KEYS), splits)
+    splits = triton.cdiv(seen, steps * _KEYS)
     parts = torch.empty(splits, *q.shape, dtype=dtype, device=q.device)
     log_sums = torch.empty(splits, batch, heads, tokens, dtype=torch.float32, device=q.device)
-    steps = triton.cdiv(triton.cdiv(seen, _KEYS), splits)
     _kernel[(triton.cdiv(tokens, TILE), heads, splits * batch)](
         queries,
         keys,

@@ -30,7 +30,7 @@ class Unscaled(NamedTuple):
 
 
 def linear_fp8(
-    x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor | None, dtype: torch.dtype
+    x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor, dtype: torch.dtype
 ) -> Tensor:
     """`(x * x_scale) @ (weight * weight_scale).T + bias`, on the tensor cores' FP8 where there is a GPU.
 
@@ -48,11 +48,11 @@ def linear_fp8(
 
 
 def linear_fp8_reference(
-    x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor | None, dtype: torch.dtype
+    x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor, dtype: torch.dtype
 ) -> Tensor:
     """The same in float32."""
     product = torch.nn.functional.linear(x.float() * x_scale, weight.float() * weight_scale)
-    return (product if bias is None else product + bias.float()).to(dtype)
+    return (product + bias.float()).to(dtype)
 
 
 def product_fp8(x: Tensor, weight: Tensor, scales: tuple[Tensor, Tensor], dtype: torch.dtype) -> Tensor:
@@ -65,7 +65,7 @@ def product_fp8(x: Tensor, weight: Tensor, scales: tuple[Tensor, Tensor], dtype:
 
 
 def _linear_fp8_gpu(
-    x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor | None, dtype: torch.dtype
+    x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor, dtype: torch.dtype
 ) -> Tensor:
     """Fast accumulation is what makes it twice as fast as bfloat16: partial sums keep some 14 bits (DeepSeek-V3)."""
     product = torch._scaled_mm(
