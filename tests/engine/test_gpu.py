@@ -158,9 +158,11 @@ def test_pictures_are_begun_while_the_clean_pass_still_runs(preset):
 def shared(preset, dit, vae, capacity):
     """Networks that so many GPUs share each, and the processes of the others."""
     cuda = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
-    apart = cuda[dit : dit + vae] if vae > 1 else cuda[:1]
-    if len(cuda) < dit or len(apart) < vae:
-        pytest.skip(f"needs {dit + (vae if vae > 1 else 0)} GPUs")
+    # Where only one of them is shared, the first GPU does both.
+    first, needed = (dit, dit + vae) if min(dit, vae) > 1 else (0, max(dit, vae))
+    if len(cuda) < needed:
+        pytest.skip(f"needs {needed} GPUs")
+    apart = cuda[first : first + vae]
     devices = Devices(tuple(cuda[:dit]), tuple(apart))
     followers = Followers.start(Shared(preset, None, devices, *SIZE, capacity))
     try:
