@@ -35,8 +35,7 @@ class EngineOptions:
     `size` is (width, height) in pixels, None the preset's. `weights` is a folder, None takes random ones. `devices` is
     one for all, or first those that share the transformer, then the decoder's (`animacy.engine.spread`). `capacity`
     characters may be on it at a time. `patience` is how long one may let the others wait
-    (`animacy.engine.scheduler`). `fp8`, `steps`, `window` and `memory` are those of
-    `Preset.tuned`.
+    (`animacy.engine.scheduler`). `fp8`, `steps`, `window` and `memory` are those of `Preset.tuned`.
     """
 
     preset: str

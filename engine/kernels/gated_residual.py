@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from animacy.engine.kernels.dispatch import jit, on_gpu, tl
-from animacy.engine.kernels.linear_fp8 import Unscaled
+from animacy.engine.kernels.linear_fp8 import Unscaled, values_of
 
 _BLOCK = 1024
 
@@ -20,7 +20,7 @@ def gated_residual(x: Tensor, y: Tensor | Unscaled, gate: Tensor) -> Tensor:
     Returns:
         The new residual stream; on the GPU it is `x` itself.
     """
-    take = gated_residual_triton if on_gpu(x, gate) and x.is_contiguous() else gated_residual_reference
+    take = gated_residual_triton if on_gpu(x, values_of(y), gate) and x.is_contiguous() else gated_residual_reference
     return take(x, y, gate)
 
 

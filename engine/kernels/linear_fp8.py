@@ -29,6 +29,11 @@ class Unscaled(NamedTuple):
         return self.values.float() * self.scale + self.bias.float()
 
 
+def values_of(y: Tensor | Unscaled) -> Tensor:
+    """What there is of a result in memory, whole or not."""
+    return y.values if isinstance(y, Unscaled) else y
+
+
 def linear_fp8(
     x: Tensor, x_scale: Tensor, weight: Tensor, weight_scale: Tensor, bias: Tensor, dtype: torch.dtype
 ) -> Tensor:

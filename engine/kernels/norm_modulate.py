@@ -12,7 +12,7 @@ from torch import Tensor
 from animacy.engine.kernels.dispatch import jit, next_power_of_2, on_gpu, tl
 from animacy.engine.kernels.fp8 import Quantized, empty_quantized, quantize_fp8_reference, round_token
 from animacy.engine.kernels.gated_residual import gated_residual_reference
-from animacy.engine.kernels.linear_fp8 import Unscaled
+from animacy.engine.kernels.linear_fp8 import Unscaled, values_of
 
 
 def norm_modulate(
@@ -59,7 +59,7 @@ def add_norm_modulate(
     Returns:
         (residual stream, normed); on the GPU the former is `x` itself.
     """
-    if on_gpu(x, scale, shift) and x.is_contiguous():
+    if on_gpu(x, values_of(y), scale, shift) and x.is_contiguous():
         return x, norm_modulate_triton(x, scale, shift, eps, base, y, gate, fp8)
     x, normed = add_norm_modulate_reference(x, y, gate, scale, shift, eps, base)
     return x, quantize_fp8_reference(normed) if fp8 else normed

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from animacy.engine.kernels import SAME, Unfold, add_norm_silu, dispatch
+from animacy.engine.kernels import SAME, Unfold, add_norm_modulate, add_norm_silu, dispatch, gated_residual
 from animacy.engine.kernels.add_norm_silu import add_norm_silu_reference, add_norm_silu_triton
 from animacy.engine.kernels.attend_fp8 import attend_fp8_reference, attend_fp8_triton
 from animacy.engine.kernels.fp8 import FP8, quantize_fp8_reference, quantize_fp8_triton
@@ -331,3 +331,11 @@ def test_the_kernels_compile_for_a_gpu(tmp_path):
 def test_training_goes_through_the_references():
     x = torch.zeros(1, requires_grad=True)
     assert not dispatch.on_gpu(x)
+
+
+@pytest.mark.parametrize("add", [gated_residual, lambda x, y, gate: add_norm_modulate(x, y, gate, gate, gate, 1e-6)[1]])
+def test_a_branch_can_be_trained_where_nothing_else_is(add):
+    x, gate = values(1, 3, 16), values(1, 1, 16, seed=2)
+    y = values(1, 3, 16, seed=1).requires_grad_()
+    add(x, y, gate).sum().backward()
+    assert y.grad.abs().sum() > 0
